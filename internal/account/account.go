@@ -1,0 +1,114 @@
+// Package account says who may use the daemon and what was agreed with them:
+// tenants, their streams, credentials and domains. Every room that asks reads
+// it through Directory; what stands behind it (the configuration file, a
+// run-time store) is the composition's choice.
+package account
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/postrider-mta/postrider/internal/mail"
+)
+
+// The streams that every tenant has.
+const (
+	Transactional = "transactional"
+	Marketing     = "marketing"
+)
+
+// Directory answers from one consistent state; a later call may see a newer
+// one. Implementations are safe for concurrent use and do no I/O.
+type Directory interface {
+	// Tenant returns the tenant of that name.
+	Tenant(name string) (Tenant, bool)
+	// Credential returns what is known of a login name.
+	Credential(username string) (Credential, bool)
+}
+
+// Tenant is a customer whose mail and contacts are kept apart from every
+// other's.
+type Tenant struct {
+	Name string
+	// Streams by name; every tenant has Transactional and Marketing.
+	Streams map[string]Stream
+	// DefaultStream receives mail that names no stream.
+	DefaultStream string
+	// HideClient leaves the submitting client's address out of Received.
+	HideClient bool
+	// DKIMDomain signs mail whose From domain has no key of its own; empty
+	// for none.
+	DKIMDomain mail.Domain
+	// TrackingURL is the public base of the tenant's tracker, scheme and host,
+	// without a trailing slash; empty turns tracking and List-Unsubscribe off.
+	TrackingURL string
+}
+
+// Stream is one purpose of mail and the rules for it.
+type Stream struct {
+	Name string
+	// Track is what is measured when the message does not say.
+	Track Track
+	// Unsubscribe adds List-Unsubscribe and List-Unsubscribe-Post (RFC 8058)
+	// and lets unsubscribed recipients be dropped.
+	Unsubscribe bool
+	// MaxAge is how long a recipient is tried; zero for the queue's default.
+	MaxAge time.Duration
+}
+
+// Credential is what an application logs in with.
+type Credential struct {
+	Username string
+	Tenant   string
+	// PasswordHash is an argon2id hash in PHC string format.
+	PasswordHash string
+	// FromDomains bounds the header From and the envelope sender, each domain
+	// with everything below it; empty allows none.
+	FromDomains []mail.Domain
+}
+
+// MaySend reports whether the credential may use domain as a sender.
+func (c Credential) MaySend(domain mail.Domain) bool {
+	for _, allowed := range c.FromDomains {
+		if domain.Within(allowed) {
+			return true
+		}
+	}
+	return false
+}
+
+// Track is what is measured in a message.
+type Track uint8
+
+const (
+	TrackOpens Track = 1 << iota
+	TrackClicks
+	TrackNone Track = 0
+	TrackAll        = TrackOpens | TrackClicks
+)
+
+// ParseTrack reads none, opens, clicks or all.
+func ParseTrack(s string) (Track, error) {
+	for _, t := range []Track{TrackNone, TrackOpens, TrackClicks, TrackAll} {
+		if strings.EqualFold(s, t.String()) {
+			return t, nil
+		}
+	}
+	return TrackNone, fmt.Errorf("%q is not none, opens, clicks or all", s)
+}
+
+// String is the inverse of ParseTrack.
+func (t Track) String() string {
+	switch t {
+	case TrackNone:
+		return "none"
+	case TrackOpens:
+		return "opens"
+	case TrackClicks:
+		return "clicks"
+	case TrackAll:
+		return "all"
+	}
+	return fmt.Sprintf("track %d", uint8(t))
+}

@@ -1,0 +1,77 @@
+package route
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+
+	"github.com/postrider-mta/postrider/internal/mail"
+)
+
+// Route is how mail for one domain leaves.
+type Route struct {
+	// Site names the provider: limits and back-off are kept for it.
+	Site string
+	// Hosts in the order in which they are to be tried; never empty.
+	Hosts []Host
+	// Relay holds for a static route; nil for one from DNS.
+	Relay *Relay
+}
+
+// Key is equal for two routes exactly when a connection for one serves the
+// other.
+func (r *Route) Key() string {
+	var b strings.Builder
+	for _, h := range r.Hosts {
+		b.WriteString(h.Name)
+		b.WriteByte(' ')
+	}
+	return b.String()
+}
+
+// Host is a mail exchanger.
+type Host struct {
+	// Name is the MX host name, which certificates are checked against; for a
+	// static route host:port.
+	Name       string
+	Preference uint16
+	// Addrs in the order in which they are to be tried.
+	Addrs []netip.AddrPort
+}
+
+// Relay is what a static route adds.
+type Relay struct {
+	Username, Password string
+	TLS                mail.TLSFloor
+	ImplicitTLS        bool
+}
+
+// Error says why there is no route. Reply is what the recipient's event will
+// carry: permanent or temporary as the cause is.
+type Error struct {
+	Domain mail.Domain
+	Reply  mail.Reply
+	Err    error
+}
+
+// Error names the domain and the cause.
+func (e *Error) Error() string { return "route to " + string(e.Domain) + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Causes that Error wraps.
+var (
+	// ErrNullMX: the domain takes no mail (RFC 7505); 556 5.1.10.
+	ErrNullMX = errors.New("domain does not accept mail (null MX)")
+	// ErrNoDomain: NXDOMAIN; 550 5.1.2.
+	ErrNoDomain = errors.New("domain does not exist")
+	// ErrNoHosts: neither MX nor address records, or none that resolve; 550 5.1.2
+	// where DNS is sure, 451 4.4.3 where it is not.
+	ErrNoHosts = errors.New("domain has no mail exchanger")
+	// ErrResolver: DNS did not answer; 451 4.4.3.
+	ErrResolver = errors.New("name resolution failed")
+	// ErrForbidden: every address is one that the configuration forbids; 550
+	// 5.4.4 hosts on loopback or unspecified addresses.
+	ErrForbidden = errors.New("mail exchanger has no allowed address")
+)

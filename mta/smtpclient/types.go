@@ -1,0 +1,141 @@
+package smtpclient
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/postrider-mta/postrider/internal/mail"
+)
+
+// Options of one connection.
+type Options struct {
+	// LocalName is what EHLO says: the fully qualified name of the source.
+	LocalName string
+	// LocalAddr binds the connection to a source address; zero for any.
+	LocalAddr netip.Addr
+	// TLS is the least protection accepted.
+	TLS mail.TLSFloor
+	// ImplicitTLS begins with a TLS handshake (RFC 8314) instead of STARTTLS.
+	ImplicitTLS bool
+	// TLSConfig is the base of the handshake's configuration; may be nil. The
+	// server name and the verification are set from the floor.
+	TLSConfig *tls.Config
+	// Username and Password authenticate (RFC 4954) where Username is set,
+	// only under TLS or on loopback.
+	Username, Password string
+	Timeouts           Timeouts
+	// MaxReplyOctets and MaxReplyLines bound one reply; zero for the defaults
+	// of 8,192 and 64.
+	MaxReplyOctets, MaxReplyLines int
+}
+
+// Timeouts bound each step as a whole, not each read of it (RFC 5321 section
+// 4.5.3.2). Zero values mean the RFC's minimum.
+type Timeouts struct {
+	Connect  time.Duration
+	TLS      time.Duration
+	Greeting time.Duration
+	// Command bounds EHLO, MAIL, RCPT, RSET and AUTH replies, each.
+	Command time.Duration
+	// Data bounds the wait for 354.
+	Data time.Duration
+	// Block bounds each write of up to 64 KiB of the message.
+	Block time.Duration
+	// Final bounds the wait for the answer to the message.
+	Final time.Duration
+	Quit  time.Duration
+}
+
+// Extensions that the server offered in its last EHLO reply.
+type Extensions struct {
+	Pipelining, EightBitMIME, SMTPUTF8, Chunking, DSN, EnhancedStatusCodes, StartTLS, RequireTLS bool
+	// Size is the largest message the server takes; zero when it did not say.
+	Size int64
+	// Auth lists mechanisms in upper case.
+	Auth []string
+}
+
+// Transaction is one message for one or more recipients.
+type Transaction struct {
+	Envelope   mail.Envelope
+	Recipients []mail.Recipient
+	// Message is header and body with CRLF line ends, not dot-stuffed, in
+	// pieces that are written in order.
+	Message [][]byte
+}
+
+// Command names the step of the dialogue that an answer or failure belongs to.
+type Command string
+
+const (
+	Connect  Command = "connect"
+	Greeting Command = "greeting"
+	EHLO     Command = "EHLO"
+	STARTTLS Command = "STARTTLS"
+	AUTH     Command = "AUTH"
+	MAIL     Command = "MAIL"
+	RCPT     Command = "RCPT"
+	DATA     Command = "DATA"
+	// Final is the answer to the message itself.
+	Final Command = "message"
+	RSET  Command = "RSET"
+	QUIT  Command = "QUIT"
+)
+
+// Answer is what was decided for one recipient. The zero Answer means that
+// nothing was: the recipient must be tried again.
+type Answer struct {
+	// Reply that decided: of MAIL, of the recipient's RCPT, of DATA or of the
+	// message.
+	Reply mail.Reply
+	// Command that it answered.
+	Command Command
+}
+
+// Scope says how far a refusal reaches.
+func (a Answer) Scope() mail.Scope {
+	switch {
+	case a.Reply.Code == 421:
+		return mail.ScopeSession
+	case a.Command == RCPT:
+		return mail.ScopeRecipient
+	default:
+		return mail.ScopeMessage
+	}
+}
+
+// Error is a failure of the connection: after it the connection is of no use.
+type Error struct {
+	Command Command
+	// Reply is the server's, where it gave one.
+	Reply mail.Reply
+	// Scope is session, or site where the host could not be reached or turned
+	// us away before any message.
+	Scope mail.Scope
+	// Err is the cause where there was no reply.
+	Err error
+}
+
+// Error says step and cause; never an address.
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("%s: %s", e.Command, e.Reply)
+	}
+	return fmt.Sprintf("%s: %v", e.Command, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Causes that Error wraps beside those of the network.
+var (
+	// ErrReply: the server's reply is no SMTP reply, or too long.
+	ErrReply = errors.New("malformed reply")
+	// ErrTLSFloor: the server does not offer the protection asked for.
+	ErrTLSFloor = errors.New("server does not offer the required protection")
+	// ErrAuth: the server offers no mechanism we can use here.
+	ErrAuth = errors.New("no usable authentication mechanism")
+)
