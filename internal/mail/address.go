@@ -20,8 +20,12 @@ type Address struct {
 // ErrAddress is wrapped by every error of ParseAddress.
 var ErrAddress = errors.New("invalid address")
 
-// maxLocal is RFC 5321 section 4.5.3.1.1.
-const maxLocal = 64
+const (
+	// maxLocal is RFC 5321 section 4.5.3.1.1, quotes included.
+	maxLocal = 64
+	// maxAddress is RFC 5321 section 4.5.3.1.3, less the angle brackets.
+	maxAddress = 254
+)
 
 // ParseAddress parses local@domain without angle brackets, display name or
 // source route. What it accepts can be written between angle brackets on the
@@ -39,9 +43,19 @@ func ParseAddress(s string) (Address, error) {
 	if err != nil {
 		return Address{}, err
 	}
+	if strings.HasSuffix(s, ".") {
+		return Address{}, fmt.Errorf("%w: dot behind the domain", ErrAddress)
+	}
 	domain, err := ParseDomain(s[at+1:])
 	if err != nil {
 		return Address{}, fmt.Errorf("%w: %w", ErrAddress, err)
+	}
+	return join(local, domain)
+}
+
+func join(local string, domain Domain) (Address, error) {
+	if len(local)+1+len(domain) > maxAddress {
+		return Address{}, fmt.Errorf("%w: longer than %d octets", ErrAddress, maxAddress)
 	}
 	return Address{local: local, domain: domain}, nil
 }
@@ -56,10 +70,13 @@ func MakeAddress(local string, domain Domain) (Address, error) {
 	if err != nil {
 		return Address{}, err
 	}
-	return Address{local: quoted, domain: domain}, nil
+	return join(quoted, domain)
 }
 
 func parseLocal(s string) (string, error) {
+	if len(s) > maxLocal {
+		return "", fmt.Errorf("%w: local part longer than %d octets", ErrAddress, maxLocal)
+	}
 	if !strings.HasPrefix(s, `"`) {
 		if !isDotString(s) {
 			return "", fmt.Errorf("%w: local part", ErrAddress)
@@ -68,6 +85,9 @@ func parseLocal(s string) (string, error) {
 	}
 	if len(s) < 2 || s[len(s)-1] != '"' {
 		return "", fmt.Errorf("%w: quoted local part does not end", ErrAddress)
+	}
+	if s == `""` {
+		return s, nil // RFC 5321 lets a quoted-string be empty
 	}
 	content, err := unquote(s[1 : len(s)-1])
 	if err != nil {
@@ -98,8 +118,6 @@ func quoteLocal(s string) (string, error) {
 	switch {
 	case s == "":
 		return "", fmt.Errorf("%w: empty local part", ErrAddress)
-	case len(s) > maxLocal:
-		return "", fmt.Errorf("%w: local part longer than %d octets", ErrAddress, maxLocal)
 	case !utf8.ValidString(s):
 		return "", fmt.Errorf("%w: not UTF-8", ErrAddress)
 	}
@@ -108,10 +126,13 @@ func quoteLocal(s string) (string, error) {
 			return "", fmt.Errorf("%w: control character in the local part", ErrAddress)
 		}
 	}
-	if isDotString(s) {
-		return s, nil
+	if !isDotString(s) {
+		s = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`, nil
+	if len(s) > maxLocal {
+		return "", fmt.Errorf("%w: local part longer than %d octets", ErrAddress, maxLocal)
+	}
+	return s, nil
 }
 
 // isDotString reports whether s is a Dot-string: atoms of atext or non-ASCII
@@ -172,6 +193,9 @@ func (a Address) Masked() string {
 	first, size := utf8.DecodeRuneInString(a.local)
 	if first == '"' && len(a.local) > size {
 		first, _ = utf8.DecodeRuneInString(a.local[size:])
+	}
+	if !unicode.IsPrint(first) {
+		first = '?' // nor may it turn the line around
 	}
 	return string(first) + "***@" + string(a.domain)
 }

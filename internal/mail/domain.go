@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -24,14 +25,14 @@ const (
 )
 
 // ParseDomain normalises s, which may be in Unicode, in any case, and may end
-// in one dot.
+// in one dot. An address without brackets is no domain: whoever resolves it
+// would be led past the name.
 func ParseDomain(s string) (Domain, error) {
 	if strings.HasPrefix(s, "[") {
 		return parseLiteral(s)
 	}
-	s = strings.TrimSuffix(s, ".")
-	if s == "" {
-		return "", fmt.Errorf("%w: empty", ErrDomain)
+	if !utf8.ValidString(s) {
+		return "", fmt.Errorf("%w: not UTF-8", ErrDomain)
 	}
 	if !isASCII(s) {
 		ascii, err := idna.Lookup.ToASCII(s)
@@ -40,10 +41,16 @@ func ParseDomain(s string) (Domain, error) {
 		}
 		s = ascii
 	}
+	s = strings.ToLower(strings.TrimSuffix(s, "."))
+	if s == "" {
+		return "", fmt.Errorf("%w: empty", ErrDomain)
+	}
 	if len(s) > maxDomain {
 		return "", fmt.Errorf("%w: longer than %d octets", ErrDomain, maxDomain)
 	}
-	s = strings.ToLower(s)
+	if _, err := netip.ParseAddr(s); err == nil {
+		return "", fmt.Errorf("%w: address without brackets", ErrDomain)
+	}
 	for label := range strings.SplitSeq(s, ".") {
 		if err := checkLabel(label); err != nil {
 			return "", err

@@ -1,0 +1,95 @@
+package config
+
+import "time"
+
+// Names of what always exists.
+const (
+	defaultTenant = "default"
+	transactional = "transactional"
+	marketing     = "marketing"
+)
+
+// Tenant is a customer whose mail and contacts are kept apart from every
+// other's.
+type Tenant struct {
+	Name string `toml:"name" is:"name" required:"true"`
+	// DefaultStream receives mail that names no stream.
+	DefaultStream string `toml:"default_stream" is:"name"`
+	// HideClient leaves the submitting client's address out of Received.
+	HideClient bool `toml:"hide_client"`
+	// DKIMDomain signs mail whose From domain has no key of its own.
+	DKIMDomain string `toml:"dkim_domain" is:"domain"`
+	// TrackingURL is the public base of the tenant's tracker.
+	TrackingURL string `toml:"tracking_url" is:"baseurl"`
+	// Streams hold transactional and marketing, whether named or not.
+	Streams []Stream `toml:"stream"`
+}
+
+func (t *Tenant) setDefaults() { t.DefaultStream = transactional }
+
+// Stream is one purpose of mail and the rules for it.
+type Stream struct {
+	Name string `toml:"name" is:"name" required:"true"`
+	// Track is what is measured when the message does not say.
+	Track string `toml:"track" oneof:"none opens clicks all"`
+	// Unsubscribe adds List-Unsubscribe and obeys it.
+	Unsubscribe bool `toml:"unsubscribe"`
+	// MaxAge is how long a recipient is tried; zero for [queue] max_age.
+	MaxAge time.Duration `toml:"max_age" min:"0s" max:"30d"`
+	// Weight is the stream's share of a site beside the others'.
+	Weight int `toml:"weight" min:"1" max:"1000"`
+}
+
+func (s *Stream) setDefaults() {
+	s.Track, s.Weight = "none", 1
+}
+
+// builtinStreams are what a tenant has without naming them, and the defaults
+// of those that it does name.
+func builtinStreams() []Stream {
+	return []Stream{
+		{Name: transactional, Track: "none", Weight: 4},
+		{Name: marketing, Track: "all", Unsubscribe: true, Weight: 1},
+	}
+}
+
+// Credential is what an application logs in with.
+type Credential struct {
+	Username string `toml:"username" is:"username" required:"true"`
+	Tenant   string `toml:"tenant" is:"name"`
+	// PasswordHash is an argon2id hash in PHC string format. Either it or
+	// PasswordHashFile is set; see Hash.
+	PasswordHash     string     `toml:"password_hash" is:"argon2id"`
+	PasswordHashFile SecretFile `toml:"password_hash_file" is:"hashfile"`
+	// FromDomains bound the senders, each with everything below it.
+	FromDomains []string `toml:"from_domains" is:"domain" required:"true"`
+}
+
+// Hash returns the argon2id hash, read from its file where it has one.
+func (c *Credential) Hash() (string, error) {
+	if c.PasswordHashFile == "" {
+		return c.PasswordHash, nil
+	}
+	hash, err := c.PasswordHashFile.Read()
+	if err != nil {
+		return "", err
+	}
+	if wrong := checkArgon2id(hash.Reveal()); wrong != "" {
+		return "", &hashError{file: string(c.PasswordHashFile)}
+	}
+	return hash.Reveal(), nil
+}
+
+// hashError says which file holds no hash, and nothing of what it holds.
+type hashError struct{ file string }
+
+func (e *hashError) Error() string { return e.file + ": expected an argon2id hash ($argon2id$...)" }
+
+// DKIMKey signs mail of a domain. A domain may have several, one of each
+// algorithm.
+type DKIMKey struct {
+	Domain   string `toml:"domain" is:"domain" required:"true"`
+	Selector string `toml:"selector" is:"selector" required:"true"`
+	// Key is a PEM file.
+	Key SecretFile `toml:"key" required:"true"`
+}

@@ -1,0 +1,211 @@
+// Package config reads the daemon's configuration file: TOML, strict, with a
+// default for everything but the host name, and with every mistake reported
+// at once at its place. The structs are the specification: their tags say what
+// a value may be, and config.example.toml documents each key.
+//
+// Tags of a field: toml names the key; is names a format of text (see
+// formats); oneof lists the allowed words; min and max bound numbers,
+// durations and sizes; required forbids leaving the key out; restart marks
+// what a reload cannot change.
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Config is the whole configuration. Everything in it is resolved: defaults
+// are filled in, paths are absolute or relative to the working directory, and
+// there is always a tenant and a listener.
+type Config struct {
+	// Hostname is the fully qualified name of this host.
+	Hostname string `toml:"hostname" is:"hostname" required:"true" restart:"true"`
+	// DataDir holds everything the daemon keeps.
+	DataDir string `toml:"data_dir" is:"folder" restart:"true"`
+
+	Log         Log          `toml:"log"`
+	Listeners   []Listener   `toml:"listener"`
+	Limits      Limits       `toml:"limits"`
+	Queue       Queue        `toml:"queue" restart:"true"`
+	Delivery    Delivery     `toml:"delivery"`
+	Sites       []Site       `toml:"site"`
+	Routes      []Route      `toml:"route"`
+	Tenants     []Tenant     `toml:"tenant"`
+	Credentials []Credential `toml:"credential"`
+	DKIM        []DKIMKey    `toml:"dkim"`
+	Tracking    Tracking     `toml:"tracking"`
+	Admin       Admin        `toml:"admin" restart:"true"`
+	Events      Events       `toml:"events"`
+}
+
+// Log says what is logged and how.
+type Log struct {
+	Level  string `toml:"level" oneof:"debug info warn error"`
+	Format string `toml:"format" oneof:"text json" restart:"true"`
+	// Addresses says how recipients appear in logs.
+	Addresses string `toml:"addresses" oneof:"masked full"`
+}
+
+// Listener takes mail from applications over SMTP.
+type Listener struct {
+	// Name appears in logs and metrics.
+	Name string `toml:"name" is:"name" required:"true"`
+	// Address is host:port or unix:PATH; see Network.
+	Address     string     `toml:"address" is:"listen" required:"true"`
+	TLS         string     `toml:"tls" oneof:"none starttls implicit"`
+	Certificate string     `toml:"certificate" is:"file"`
+	Key         SecretFile `toml:"key"`
+	// TrustedNetworks may send without authentication, for Tenant.
+	TrustedNetworks []netip.Prefix `toml:"trusted_networks"`
+	// Tenant of mail from trusted networks and over unix sockets.
+	Tenant string `toml:"tenant" is:"name"`
+	// AnyFrom lets unauthenticated clients use any From.
+	AnyFrom bool `toml:"any_from"`
+	// ProxyNetworks may speak the PROXY protocol, and must.
+	ProxyNetworks []netip.Prefix `toml:"proxy_networks"`
+	// SocketMode is the permission of a unix socket.
+	SocketMode fs.FileMode `toml:"socket_mode"`
+}
+
+// Limits bound what submission takes.
+type Limits struct {
+	Connections           int           `toml:"connections" min:"1"`
+	ConnectionsPerIP      int           `toml:"connections_per_ip" min:"1"`
+	Recipients            int           `toml:"recipients" min:"1" max:"1000000"`
+	MessageSize           Size          `toml:"message_size" min:"1KB" max:"1GB"`
+	MessagesPerConnection int           `toml:"messages_per_connection" min:"0"`
+	AuthFailures          int           `toml:"auth_failures" min:"1"`
+	IdleTimeout           time.Duration `toml:"idle_timeout" min:"1s" max:"1h"`
+	SessionTimeout        time.Duration `toml:"session_timeout" min:"1s" max:"7d"`
+	// DataMemory is the memory that messages being received share.
+	DataMemory Size `toml:"data_memory" min:"1MB"`
+	// PasswordHashing is how many passwords are verified at once.
+	PasswordHashing int `toml:"password_hashing" min:"1" max:"256"`
+}
+
+// Queue says how mail is kept and when it is tried again.
+type Queue struct {
+	MaxAge             time.Duration `toml:"max_age" min:"1s" max:"30d"`
+	RetryFirst         time.Duration `toml:"retry_first" min:"1ms" max:"1d"`
+	RetryFactor        float64       `toml:"retry_factor" min:"1" max:"100"`
+	RetryMax           time.Duration `toml:"retry_max" min:"1ms" max:"7d"`
+	RetryJitter        float64       `toml:"retry_jitter" min:"0" max:"1"`
+	SegmentSize        Size          `toml:"segment_size" min:"1MB" max:"4GB"`
+	CheckpointInterval time.Duration `toml:"checkpoint_interval" min:"10ms" max:"10m"`
+	CheckpointSize     Size          `toml:"checkpoint_size" min:"64KB" max:"4GB"`
+	// MinFree is the disk space below which new mail is refused.
+	MinFree Size `toml:"min_free" min:"0B"`
+	// RestartDelay spreads, after a crash, what was due at that moment.
+	RestartDelay time.Duration `toml:"restart_delay" min:"0s" max:"1h"`
+}
+
+// Events says how long events are kept.
+type Events struct {
+	// Retention in whole days.
+	Retention time.Duration `toml:"retention" min:"1d" max:"3650d"`
+}
+
+// Tracking is the HTTP tracker.
+type Tracking struct {
+	// Listen is host:port or unix:PATH; empty turns the tracker off.
+	Listen string `toml:"listen" is:"listen" restart:"true"`
+	// URL is the public base of the tracker for tenants without their own.
+	URL string `toml:"url" is:"baseurl"`
+	// Keys is the file of the token keys, made when it is missing.
+	Keys string `toml:"keys" is:"path" restart:"true"`
+	// RecordWindow is the longest time an answered open or click may be lost
+	// for.
+	RecordWindow time.Duration `toml:"record_window" min:"10ms" max:"1m" restart:"true"`
+	// TrustedProxies may say in X-Forwarded-For whom they speak for.
+	TrustedProxies []netip.Prefix `toml:"trusted_proxies" restart:"true"`
+}
+
+// Admin is how the daemon is watched and operated.
+type Admin struct {
+	// Socket is the path of the admin API's unix socket.
+	Socket string `toml:"socket" is:"path"`
+	// HTTP is host:port for metrics and health; empty for none.
+	HTTP string `toml:"http" is:"listen"`
+}
+
+// Network splits a listening address for net.Listen: tcp and host:port, or
+// unix and a path.
+func Network(address string) (network, target string) {
+	if path, ok := cutUnix(address); ok {
+		return "unix", path
+	}
+	return "tcp", address
+}
+
+// Unix reports whether l listens on a unix socket.
+func (l *Listener) Unix() bool {
+	_, ok := cutUnix(l.Address)
+	return ok
+}
+
+// Load reads and checks a file, and checks that the files it names can be
+// read. $CREDENTIALS_DIRECTORY stands for ${credentials}. Mistakes in the file
+// are returned as Errors.
+func Load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	d := newDecoder(path, os.Getenv("CREDENTIALS_DIRECTORY"))
+	c := d.config(data)
+	d.checkFiles()
+	if err := d.problems.sorted(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Parse checks data as Load does, without touching the file system. Relative
+// paths in it are relative to the folder of name.
+func Parse(name string, data []byte, credentialsDir string) (*Config, error) {
+	d := newDecoder(name, credentialsDir)
+	c := d.config(data)
+	if err := d.problems.sorted(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Default returns the configuration of a file that sets nothing; its Hostname
+// is empty.
+func Default() *Config {
+	d := newDecoder("", "")
+	c := defaults()
+	d.resolve(c)
+	return c
+}
+
+// checkFiles reports what of the named files cannot be read or is open to
+// everybody.
+func (d *decoder) checkFiles() {
+	for _, f := range d.files {
+		if err := f.check(); err != nil {
+			d.problems.add(f.place, "%s", fileError(err))
+		}
+	}
+}
+
+// fileError leaves the path out where the error repeats it.
+func fileError(err error) string {
+	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
+		return "expected a file that can be read: " + pathError.Path + ": " + pathError.Err.Error()
+	}
+	return err.Error()
+}
+
+// absolute resolves a path of the file at base.
+func absolute(base, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(base), path)
+}

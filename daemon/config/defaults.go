@@ -1,0 +1,171 @@
+package config
+
+import (
+	"path/filepath"
+	"time"
+)
+
+const day = 24 * time.Hour
+
+// defaults holds what a key is when the file does not set it. Empty text here
+// is filled in by resolve from other keys.
+func defaults() *Config {
+	return &Config{
+		DataDir:  "/var/lib/postrider",
+		Log:      Log{Level: "info", Format: "text", Addresses: "masked"},
+		Limits:   defaultLimits(),
+		Queue:    defaultQueue(),
+		Delivery: defaultDelivery(),
+		Tracking: Tracking{RecordWindow: time.Second},
+		Admin:    Admin{HTTP: "127.0.0.1:2580"},
+		Events:   Events{Retention: 30 * day},
+	}
+}
+
+func defaultLimits() Limits {
+	return Limits{
+		Connections:           1000,
+		ConnectionsPerIP:      100,
+		Recipients:            1000,
+		MessageSize:           25 * MB,
+		MessagesPerConnection: 0,
+		AuthFailures:          3,
+		IdleTimeout:           5 * time.Minute,
+		SessionTimeout:        day,
+		DataMemory:            256 * MB,
+		PasswordHashing:       2,
+	}
+}
+
+func defaultQueue() Queue {
+	return Queue{
+		MaxAge:             5 * day,
+		RetryFirst:         5 * time.Minute,
+		RetryFactor:        2,
+		RetryMax:           4 * time.Hour,
+		RetryJitter:        0.2,
+		SegmentSize:        64 * MB,
+		CheckpointInterval: 5 * time.Second,
+		CheckpointSize:     32 * MB,
+		MinFree:            256 * MB,
+		RestartDelay:       30 * time.Second,
+	}
+}
+
+func defaultDelivery() Delivery {
+	return Delivery{
+		IPv4:                     true,
+		IPv6:                     true,
+		Port:                     25,
+		Connections:              500,
+		ConnectionsPerSite:       20,
+		MessagesPerConnection:    100,
+		RecipientsPerTransaction: 50,
+		ReadyRecipients:          20000,
+		IdleTimeout:              5 * time.Second,
+		DrainTimeout:             30 * time.Second,
+		TLS:                      "opportunistic",
+		Timeouts: Timeouts{
+			Connect:  30 * time.Second,
+			TLS:      time.Minute,
+			Greeting: 5 * time.Minute,
+			Command:  5 * time.Minute,
+			Data:     2 * time.Minute,
+			Block:    3 * time.Minute,
+			Final:    10 * time.Minute,
+			Quit:     5 * time.Second,
+		},
+	}
+}
+
+func (l *Listener) setDefaults() {
+	l.TLS, l.SocketMode = "none", 0o660
+}
+
+// resolve fills in what follows from other keys.
+func (d *decoder) resolve(c *Config) {
+	if c.Delivery.EHLOName == "" {
+		c.Delivery.EHLOName = c.Hostname
+	}
+	if c.Tracking.Keys == "" {
+		c.Tracking.Keys = filepath.Join(c.DataDir, "tracking.keys")
+	}
+	if c.Admin.Socket == "" {
+		c.Admin.Socket = filepath.Join(c.DataDir, "admin.sock")
+	}
+	if len(c.Listeners) == 0 {
+		c.Listeners = []Listener{{Name: "local", Address: "127.0.0.1:2525", TLS: "none", SocketMode: 0o660}}
+	}
+	d.resolveTenants(c)
+	d.resolveSites(c)
+}
+
+func (d *decoder) resolveTenants(c *Config) {
+	if len(c.Tenants) == 0 {
+		t := Tenant{Name: defaultTenant}
+		t.setDefaults()
+		c.Tenants = []Tenant{t}
+	}
+	for i := range c.Tenants {
+		t := &c.Tenants[i]
+		if t.TrackingURL == "" {
+			t.TrackingURL = c.Tracking.URL
+		}
+		for _, builtin := range builtinStreams() {
+			d.resolveStream(t, path("tenant", i), builtin)
+		}
+	}
+	if len(c.Tenants) > 1 {
+		return
+	}
+	for i := range c.Listeners {
+		setIfEmpty(&c.Listeners[i].Tenant, c.Tenants[0].Name)
+	}
+	for i := range c.Credentials {
+		setIfEmpty(&c.Credentials[i].Tenant, c.Tenants[0].Name)
+	}
+}
+
+// resolveStream gives t a built-in stream, or the one it names what it left
+// out.
+func (d *decoder) resolveStream(t *Tenant, at string, builtin Stream) {
+	for i := range t.Streams {
+		s := &t.Streams[i]
+		if s.Name != builtin.Name {
+			continue
+		}
+		key := at + "." + path("stream", i)
+		if !d.isSet(key + ".track") {
+			s.Track = builtin.Track
+		}
+		if !d.isSet(key + ".unsubscribe") {
+			s.Unsubscribe = builtin.Unsubscribe
+		}
+		if !d.isSet(key + ".weight") {
+			s.Weight = builtin.Weight
+		}
+		return
+	}
+	t.Streams = append(t.Streams, builtin)
+}
+
+func (d *decoder) resolveSites(c *Config) {
+	for i := range c.Sites {
+		s, key := &c.Sites[i], path("site", i)
+		if !d.isSet(key + ".connections") {
+			s.Connections = c.Delivery.ConnectionsPerSite
+		}
+		if !d.isSet(key + ".messages_per_connection") {
+			s.MessagesPerConnection = c.Delivery.MessagesPerConnection
+		}
+		if !d.isSet(key + ".rate") {
+			s.Rate = c.Delivery.Rate
+		}
+	}
+}
+
+func setIfEmpty(s *string, value string) {
+	if *s == "" {
+		*s = value
+	}
+}

@@ -1,0 +1,66 @@
+package house
+
+// room is one package's place in the house; docs/design.md says why. A room
+// that is new belongs there and here.
+type room struct {
+	floor int
+	// imports are the packages of ours that it may import. A name that ends in
+	// /... stands for all below it, values for those of internal that everybody
+	// may use, and below for every package on a lower floor.
+	imports []string
+}
+
+const (
+	values = "values"
+	below  = "below"
+)
+
+// valueRooms are what the word values stands for.
+func valueRooms() []string {
+	return []string{"internal/mail", "internal/account", "internal/person", "internal/mimetree"}
+}
+
+func rooms() map[string]room {
+	return map[string]room{
+		"cmd/postrider": {6, []string{"daemon", "daemon/config", "daemon/admin/api", "daemon/offline", "daemon/sink"}},
+
+		"daemon":           {5, []string{below, "daemon/config", "daemon/admin", "daemon/admin/api"}},
+		"daemon/config":    {5, nil},
+		"daemon/admin":     {5, []string{"daemon/admin/api", "queue", "privacy", "event", values}},
+		"daemon/admin/api": {5, []string{"event", values}},
+		"daemon/offline":   {5, []string{below, "daemon/config"}},
+		"daemon/sink":      {5, []string{values}},
+
+		"mta/submission":          {4, []string{"mta/submission/password", "queue", values}},
+		"mta/submission/password": {4, nil},
+		"mta/delivery":            {4, []string{"mta/smtpclient", "mta/route", "mta/shape", "mta/bounce", "event", "queue", values}},
+		"mta/smtpclient":          {4, []string{values}},
+		"mta/route":               {4, []string{values}},
+		"mta/shape":               {4, []string{values}},
+		"mta/bounce":              {4, []string{values}},
+
+		"tracking":         {3, []string{"tracking/...", "event", values}},
+		"tracking/rewrite": {3, []string{"tracking/token", values}},
+		"tracking/token":   {3, nil},
+		"queue":            {3, []string{"event", values}},
+		"queue/boltqueue":  {3, []string{"queue", "queue/journal", "event", values}},
+		"queue/journal":    {3, nil},
+		"queue/jetqueue":   {3, []string{"queue", "event", values}},
+		"queue/queuetest":  {3, []string{"queue", "event", values}},
+		"privacy":          {3, []string{"privacy/suppress", "event", values}},
+		"privacy/suppress": {3, []string{"event", values}},
+
+		"event":         {2, []string{values}},
+		"event/log":     {2, []string{"event", values}},
+		"event/webhook": {2, []string{"event", "event/log", values}},
+		"event/stats":   {2, []string{"event", "event/log", values}},
+		"dkim":          {2, []string{values}},
+
+		"internal/mail":     {1, nil},
+		"internal/account":  {1, []string{"internal/mail"}},
+		"internal/person":   {1, []string{"internal/mail"}},
+		"internal/mimetree": {1, nil},
+		"internal/testmx":   {1, []string{"internal/mail"}},
+		"internal/house":    {1, nil},
+	}
+}
