@@ -32,8 +32,9 @@ type Options struct {
 	MaxReplyOctets, MaxReplyLines int
 }
 
-// Timeouts bound each step as a whole, not each read of it (RFC 5321 section
-// 4.5.3.2). Zero values mean the RFC's minimum.
+// Timeouts bound each step as a whole, not each read of it. Zero values mean
+// the minimum of RFC 5321 section 4.5.3.2; for Connect, TLS and Quit, of which
+// it does not speak, 30 seconds, one minute and 10 seconds.
 type Timeouts struct {
 	Connect  time.Duration
 	TLS      time.Duration
@@ -119,12 +120,13 @@ type Error struct {
 	Err error
 }
 
-// Error says step and cause; never an address.
+// Error says step and cause; never an address, so the text of the server's
+// reply, which may hold one, stays in Reply.
 func (e *Error) Error() string {
-	if e.Err == nil {
-		return fmt.Sprintf("%s: %s", e.Command, e.Reply)
+	if e.Err != nil {
+		return fmt.Sprintf("%s: %v", e.Command, e.Err)
 	}
-	return fmt.Sprintf("%s: %v", e.Command, e.Err)
+	return fmt.Sprintf("%s: %s", e.Command, mail.Reply{Code: e.Reply.Code, Enhanced: e.Reply.Enhanced})
 }
 
 // Unwrap returns the cause.
@@ -136,6 +138,12 @@ var (
 	ErrReply = errors.New("malformed reply")
 	// ErrTLSFloor: the server does not offer the protection asked for.
 	ErrTLSFloor = errors.New("server does not offer the required protection")
+	// ErrHandshake: the server offered TLS and the handshake failed, so the
+	// connection is dead. With STARTTLS under TLSOpportunistic the caller may
+	// dial again with TLSNone; under every other floor it must not.
+	ErrHandshake = errors.New("TLS handshake failed")
 	// ErrAuth: the server offers no mechanism we can use here.
 	ErrAuth = errors.New("no usable authentication mechanism")
+	// ErrClosed: Close or Quit was called before.
+	ErrClosed = errors.New("connection is closed")
 )
