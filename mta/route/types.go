@@ -1,8 +1,11 @@
 package route
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/postrider-mta/postrider/internal/mail"
@@ -19,12 +22,23 @@ type Route struct {
 }
 
 // Key is equal for two routes exactly when a connection for one serves the
-// other.
+// other: the same hosts, in the same groups of preference, with the same
+// relay. The random order within a group does not matter.
 func (r *Route) Key() string {
+	hosts := slices.Clone(r.Hosts)
+	slices.SortFunc(hosts, func(a, b Host) int {
+		return cmp.Or(cmp.Compare(a.Preference, b.Preference), cmp.Compare(a.Name, b.Name))
+	})
 	var b strings.Builder
-	for _, h := range r.Hosts {
+	for i, h := range hosts {
+		if i > 0 && h.Preference != hosts[i-1].Preference {
+			b.WriteByte('|')
+		}
 		b.WriteString(h.Name)
 		b.WriteByte(' ')
+	}
+	if r.Relay != nil {
+		fmt.Fprintf(&b, "relay %q %s %t", r.Relay.Username, r.Relay.TLS, r.Relay.ImplicitTLS)
 	}
 	return b.String()
 }

@@ -1,0 +1,59 @@
+package route
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// policy says to which addresses DNS and address literals may lead.
+type policy struct {
+	loopback bool
+	private  bool
+	own      []netip.Addr
+	shared   netip.Prefix
+	nat64    netip.Prefix
+}
+
+func newPolicy(o Options) policy {
+	p := policy{
+		loopback: o.AllowLoopback,
+		private:  !o.RefusePrivate,
+		// RFC 6598, RFC 6052.
+		shared: netip.MustParsePrefix("100.64.0.0/10"),
+		nat64:  netip.MustParsePrefix("64:ff9b::/96"),
+	}
+	for _, addr := range o.Own {
+		p.own = append(p.own, addr.Unmap())
+	}
+	return p
+}
+
+// allows reports whether mail may go to addr.
+func (p policy) allows(addr netip.Addr) bool {
+	addr = p.embedded(addr.Unmap())
+	switch {
+	case !addr.IsValid() || addr.IsMulticast() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return false
+	case p.isHere(addr):
+		return p.loopback
+	case addr.IsPrivate() || addr.IsLinkLocalUnicast() || p.shared.Contains(addr):
+		return p.private
+	}
+	return true
+}
+
+// isHere reports whether addr leads back to this host. All of 0.0.0.0/8 does on
+// common systems.
+func (p policy) isHere(addr netip.Addr) bool {
+	return addr.IsLoopback() || addr.IsUnspecified() || addr.Is4() && addr.As4()[0] == 0 || slices.Contains(p.own, addr)
+}
+
+// embedded returns the IPv4 address inside a NAT64 one (RFC 6052), since that
+// is where it leads.
+func (p policy) embedded(addr netip.Addr) netip.Addr {
+	if !p.nat64.Contains(addr) {
+		return addr
+	}
+	octets := addr.As16()
+	return netip.AddrFrom4([4]byte(octets[12:]))
+}
