@@ -1,0 +1,247 @@
+package submission
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"mime"
+	netmail "net/mail"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/emersion/go-smtp"
+
+	"github.com/postrider-mta/postrider/internal/account"
+)
+
+// controlPrefix begins the names of the control headers.
+const controlPrefix = "X-Postrider-"
+
+const (
+	maxLabel    = 128 // characters of a campaign or tag
+	maxTags     = 10
+	maxMetadata = 4 << 10
+	maxAhead    = 30 * 24 * time.Hour
+)
+
+// controls is what a message says about its own sending.
+type controls struct {
+	stream   account.Stream
+	campaign string
+	tags     []string
+	metadata json.RawMessage
+	track    account.Track
+	sendAt   time.Time // zero for at once
+}
+
+func isControl(f field) bool {
+	return len(f.name) >= len(controlPrefix) && bytes.EqualFold(f.name[:len(controlPrefix)], []byte(controlPrefix))
+}
+
+func badControl(name, format string, args ...any) *refusal {
+	return refuse(550, smtp.EnhancedCode{5, 6, 0}, reasonControl, "%s%s %s", controlPrefix, name, fmt.Sprintf(format, args...))
+}
+
+// controlNames are the headers there are, spelled as documented.
+func controlNames() []string {
+	return []string{"Stream", "Campaign", "Tag", "Metadata", "Track", "Send-At"}
+}
+
+// parseControls reads the control headers of a tenant's message. Whatever is
+// wrong with one refuses the message: a slip must not send it otherwise than
+// it was meant.
+func parseControls(h header, tenant account.Tenant, now time.Time) (controls, error) {
+	values := make(map[string][]string)
+	for _, f := range h.fields {
+		if !isControl(f) {
+			continue
+		}
+		name, err := controlName(string(f.name[len(controlPrefix):]))
+		if err != nil {
+			return controls{}, err
+		}
+		if len(values[name]) > 0 && name != "Tag" {
+			return controls{}, badControl(name, "is there more than once")
+		}
+		value, err := decodeWords(f.unfolded())
+		if err != nil || value == "" {
+			return controls{}, badControl(name, "is empty or in an unknown character set")
+		}
+		values[name] = append(values[name], value)
+	}
+	return readControls(values, tenant, now)
+}
+
+func readControls(values map[string][]string, tenant account.Tenant, now time.Time) (c controls, err error) {
+	first := func(name string) string {
+		if v := values[name]; len(v) > 0 {
+			return v[0]
+		}
+		return ""
+	}
+	if c.stream, err = chooseStream(tenant, first("Stream")); err != nil {
+		return c, err
+	}
+	c.track = c.stream.Track
+	if v := first("Track"); v != "" {
+		if c.track, err = account.ParseTrack(v); err != nil {
+			return c, badControl("Track", "is not none, opens, clicks or all")
+		}
+	}
+	if c.campaign = first("Campaign"); c.campaign != "" {
+		if err := checkLabel("Campaign", c.campaign); err != nil {
+			return c, err
+		}
+	}
+	if c.tags, err = checkTags(values["Tag"]); err != nil {
+		return c, err
+	}
+	if v := first("Metadata"); v != "" {
+		if c.metadata, err = parseMetadata(v); err != nil {
+			return c, err
+		}
+	}
+	if v := first("Send-At"); v != "" {
+		c.sendAt, err = parseSendAt(v, now)
+	}
+	return c, err
+}
+
+// controlName finds the documented spelling, or says which may have been
+// meant.
+func controlName(written string) (string, error) {
+	nearest, distance := "", 4
+	for _, name := range controlNames() {
+		if strings.EqualFold(name, written) {
+			return name, nil
+		}
+		if d := editDistance(strings.ToLower(name), strings.ToLower(written)); d < distance {
+			nearest, distance = name, d
+		}
+	}
+	written = written[:min(len(written), 64)]
+	if nearest != "" {
+		return "", badControl(written, "is not known, did you mean %s%s?", controlPrefix, nearest)
+	}
+	return "", badControl(written, "is not known")
+}
+
+// editDistance is Levenshtein's; long words are far from everything.
+func editDistance(a, b string) int {
+	if len(b) > 2*maxLabel {
+		return len(b)
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			substitute := diagonal
+			if a[i] != b[j] {
+				substitute++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(substitute, diagonal+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// decodeWords decodes encoded-words (RFC 2047).
+func decodeWords(value string) (string, error) {
+	if !strings.Contains(value, "=?") {
+		return value, nil
+	}
+	var decoder mime.WordDecoder
+	return decoder.DecodeHeader(value)
+}
+
+func chooseStream(tenant account.Tenant, name string) (account.Stream, error) {
+	asked := name != ""
+	if !asked {
+		name = cmp.Or(tenant.DefaultStream, account.Transactional)
+	}
+	stream, ok := tenant.Streams[name]
+	switch {
+	case ok:
+		return stream, nil
+	case !asked:
+		return account.Stream{}, refuse(451, smtp.EnhancedCode{4, 3, 5}, reasonPolicy, "the account has no default stream, try again later")
+	}
+	names := make([]string, 0, len(tenant.Streams))
+	for known := range tenant.Streams {
+		names = append(names, known)
+	}
+	slices.Sort(names)
+	return account.Stream{}, badControl("Stream", "names no stream of yours; there are %s", strings.Join(names, ", "))
+}
+
+func checkLabel(name, label string) error {
+	if !utf8.ValidString(label) || strings.ContainsFunc(label, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return badControl(name, "holds something other than printable UTF-8")
+	}
+	if n := utf8.RuneCountInString(label); n > maxLabel {
+		return badControl(name, "has %d characters, %d are allowed", n, maxLabel)
+	}
+	return nil
+}
+
+func checkTags(tags []string) ([]string, error) {
+	if len(tags) > maxTags {
+		return nil, badControl("Tag", "is there %d times, %d are allowed", len(tags), maxTags)
+	}
+	for _, tag := range tags {
+		if err := checkLabel("Tag", tag); err != nil {
+			return nil, err
+		}
+	}
+	return tags, nil
+}
+
+func parseMetadata(value string) (json.RawMessage, error) {
+	if len(value) > maxMetadata {
+		return nil, badControl("Metadata", "has %d octets, %d are allowed", len(value), maxMetadata)
+	}
+	if !utf8.ValidString(value) {
+		return nil, badControl("Metadata", "is not UTF-8")
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, []byte(value)); err != nil {
+		return nil, badControl("Metadata", "is not JSON: %s", err)
+	}
+	if compact.Bytes()[0] != '{' {
+		return nil, badControl("Metadata", "is JSON, but not an object")
+	}
+	return compact.Bytes(), nil
+}
+
+// parseSendAt reads RFC 3339, RFC 5322 or Unix seconds. What is past is sent
+// at once.
+func parseSendAt(value string, now time.Time) (time.Time, error) {
+	at, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		at, err = netmail.ParseDate(value)
+	}
+	if err != nil {
+		var seconds int64
+		seconds, err = strconv.ParseInt(value, 10, 64)
+		at = time.Unix(seconds, 0)
+	}
+	switch {
+	case err != nil:
+		return time.Time{}, badControl("Send-At", "is no date of RFC 3339 or RFC 5322 and no Unix seconds")
+	case at.After(now.Add(maxAhead)):
+		return time.Time{}, badControl("Send-At", "is more than 30 days ahead")
+	case !at.After(now):
+		return time.Time{}, nil
+	}
+	return at.UTC(), nil
+}
