@@ -1,0 +1,84 @@
+package tracking
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/postrider-mta/postrider/event"
+	"golang.org/x/net/idna"
+)
+
+// click redirects to the target in the token.
+func (t *Tracker) click(w http.ResponseWriter, r *http.Request, sealed string) int {
+	link, err := t.keys.OpenLink(sealed)
+	if err != nil {
+		return notFound(w)
+	}
+	target, ok := location(link.URL)
+	if !ok {
+		return notFound(w)
+	}
+	if r.Method == http.MethodGet {
+		e := newEvent(event.Clicked, link.Message, link.Index)
+		e.URL = link.URL
+		t.recorder.add(e)
+	}
+	w.Header().Set("Location", target)
+	w.WriteHeader(http.StatusFound)
+	return http.StatusFound
+}
+
+// location writes a target as a header field's value: in ASCII, the host as
+// A-labels (RFC 5890), the rest percent-encoded where it must be (RFC 3987
+// section 3.1). It refuses anything but http and https.
+func location(target string) (string, bool) {
+	scheme, rest, ok := strings.Cut(target, "://")
+	if !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
+		return "", false
+	}
+	end := strings.IndexAny(rest, `/\?#`)
+	if end < 0 {
+		end = len(rest)
+	}
+	authority := rest[:end]
+	at := strings.LastIndexByte(authority, '@') + 1
+	user, host := authority[:at], authority[at:]
+	if host == "" {
+		return "", false
+	}
+	return scheme + "://" + encode(user) + asciiHost(host) + encode(rest[end:]), true
+}
+
+// asciiHost leaves a host alone that cannot be converted: the browser then says
+// what is wrong with it.
+func asciiHost(host string) string {
+	if encode(host) == host {
+		return host
+	}
+	name, port := host, ""
+	if colon := strings.LastIndexByte(host, ':'); colon >= 0 {
+		name, port = host[:colon], host[colon:]
+	}
+	if ascii, err := idna.Lookup.ToASCII(name); err == nil {
+		return ascii + encode(port)
+	}
+	return encode(host)
+}
+
+// encode percent-encodes what may not be in a header field or a URI; escapes
+// that are there stay.
+func encode(s string) string {
+	const digits = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		if c > ' ' && c < 0x7f && c != '"' && c != '<' && c != '>' {
+			b.WriteByte(c)
+			continue
+		}
+		b.WriteByte('%')
+		b.WriteByte(digits[c>>4])
+		b.WriteByte(digits[c&15])
+	}
+	return b.String()
+}

@@ -1,0 +1,179 @@
+package tracking
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postrider-mta/postrider/event"
+	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/tracking/token"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Recorder makes events durable.
+type Recorder interface {
+	Record(ctx context.Context, events []event.Event) error
+}
+
+// Unsubscriber ends subscriptions.
+type Unsubscriber interface {
+	// Unsubscribe is durable before it returns nil, and may be called again for
+	// what is already done.
+	Unsubscribe(ctx context.Context, tenant, stream string, address mail.Address, message string, index int) error
+}
+
+// Options of a Tracker. Keys, Recorder and Unsubscriber are required.
+type Options struct {
+	Keys         *token.Keyring
+	Recorder     Recorder
+	Unsubscriber Unsubscriber
+	// Logger is slog.Default when nil.
+	Logger *slog.Logger
+	// Registerer takes the metrics; nil keeps them unregistered.
+	Registerer prometheus.Registerer
+	// Window is how long an event may wait to be recorded with others; zero for
+	// one second. What was answered within it is lost in a crash.
+	Window time.Duration
+	// Buffer bounds how many events wait while they cannot be recorded; zero
+	// for 100,000. Further ones are dropped and counted.
+	Buffer int
+}
+
+// ErrOptions is wrapped by the errors of New.
+var ErrOptions = errors.New("invalid tracker options")
+
+// Tracker answers tracked links. It is an http.Handler; Serve runs it with
+// strict limits of its own. Shutdown must be called in either case.
+type Tracker struct {
+	keys         *token.Keyring
+	unsubscriber Unsubscriber
+	logger       *slog.Logger
+	metrics      *metrics
+	recorder     *recorder
+	page         *page
+	server       *http.Server
+}
+
+var _ http.Handler = (*Tracker)(nil)
+
+// New starts a tracker's recording; Shutdown ends it.
+func New(o Options) (*Tracker, error) {
+	if o.Keys == nil || o.Recorder == nil || o.Unsubscriber == nil {
+		return nil, fmt.Errorf("%w: keys, recorder and unsubscriber are required", ErrOptions)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Window <= 0 {
+		o.Window = time.Second
+	}
+	if o.Buffer <= 0 {
+		o.Buffer = 100_000
+	}
+	page, err := newPage()
+	if err != nil {
+		return nil, fmt.Errorf("unsubscribe page: %w", err)
+	}
+	metrics, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("tracking metrics: %w", err)
+	}
+	t := &Tracker{
+		keys: o.Keys, unsubscriber: o.Unsubscriber, logger: o.Logger,
+		metrics: metrics, page: page, recorder: newRecorder(o, metrics),
+	}
+	t.server = newServer(t, o.Logger)
+	return t, nil
+}
+
+// newServer bounds what a client may take: a token fits a request line, and
+// nothing here needs more than a form field.
+func newServer(h http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       30 * time.Second,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+}
+
+// Serve answers on the listener until Shutdown, and then returns nil.
+func (t *Tracker) Serve(l net.Listener) error {
+	if err := t.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve tracking: %w", err)
+	}
+	return nil
+}
+
+// Shutdown stops answering, finishes what is being answered and records what
+// was, all until ctx ends. An error says what was left undone.
+func (t *Tracker) Shutdown(ctx context.Context) error {
+	err := t.server.Shutdown(ctx)
+	if err != nil {
+		t.server.Close()
+	}
+	return errors.Join(err, t.recorder.close(ctx))
+}
+
+// ServeHTTP answers one request.
+func (t *Tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setHeaders(w.Header())
+	path := r.URL.Path
+	switch {
+	case strings.HasPrefix(path, clickPath):
+		t.serve(w, r, kindClick, path[len(clickPath):], t.click)
+	case strings.HasPrefix(path, openPath) && strings.HasSuffix(path, openSuffix):
+		t.serve(w, r, kindOpen, strings.TrimSuffix(path[len(openPath):], openSuffix), t.open)
+	case strings.HasPrefix(path, unsubscribePath):
+		t.serve(w, r, kindUnsubscribe, path[len(unsubscribePath):], t.unsubscribe)
+	default:
+		t.metrics.count(kindOther, notFound(w))
+	}
+}
+
+// answer handles a request with its token and returns the status it sent.
+type answer func(w http.ResponseWriter, r *http.Request, token string) int
+
+func (t *Tracker) serve(w http.ResponseWriter, r *http.Request, kind, token string, do answer) {
+	allowed := []string{http.MethodGet, http.MethodHead}
+	if kind == kindUnsubscribe {
+		allowed = append(allowed, http.MethodPost)
+	}
+	if !slices.Contains(allowed, r.Method) {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		t.metrics.count(kind, refuse(w, http.StatusMethodNotAllowed))
+		return
+	}
+	t.metrics.count(kind, do(w, r, token))
+}
+
+// setHeaders keeps answers out of caches, search engines, frames and referrers.
+func setHeaders(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Robots-Tag", "noindex, nofollow")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+}
+
+// notFound is the answer to whatever the daemon did not make.
+func notFound(w http.ResponseWriter) int { return refuse(w, http.StatusNotFound) }
+
+// refuse answers with the status alone, in words. Unlike http.Error it keeps
+// the headers.
+func refuse(w http.ResponseWriter, status int) int {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	w.Write([]byte(http.StatusText(status) + "\n")) // nobody is left to tell of a failure
+	return status
+}
