@@ -1,0 +1,56 @@
+package log
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/postrider-mta/postrider/event"
+)
+
+// encode returns the event as compact JSON and whether it had to be repaired:
+// an event that JSON cannot express must not hold up those behind it.
+func encode(e *event.Event) (value []byte, repaired bool, err error) {
+	if value, err = marshal(e); err == nil {
+		return value, false, nil
+	}
+	fixed := *e
+	if !json.Valid(fixed.Metadata) {
+		fixed.Metadata = json.RawMessage(strconv.QuoteToASCII(string(e.Metadata)))
+		if !json.Valid(fixed.Metadata) {
+			fixed.Metadata = nil
+		}
+	}
+	fixed.Time = writable(e.Time)
+	fixed.NextAttempt = writable(e.NextAttempt)
+	value, err = marshal(&fixed)
+	return value, true, err
+}
+
+// marshal leaves the characters of HTML alone, so that metadata keeps its
+// bytes apart from white space.
+func marshal(e *event.Event) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(e); err != nil {
+		return nil, fmt.Errorf("event as JSON: %w", err)
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+}
+
+// writable returns the time that RFC 3339 can express, else the zero one.
+func writable(t time.Time) time.Time {
+	if year := t.UTC().Year(); year < 0 || year > 9999 {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+func decode(value []byte) (event.Event, error) {
+	var e event.Event
+	err := json.Unmarshal(value, &e)
+	return e, err
+}

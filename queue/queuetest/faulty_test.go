@@ -1,0 +1,337 @@
+package queuetest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/postrider-mta/postrider/event"
+	"github.com/postrider-mta/postrider/queue"
+)
+
+// faultVariable names the fault with which the test binary runs itself.
+const faultVariable = "POSTRIDER_QUEUETEST_FAULT"
+
+// TestFaultsAreCaught runs the suite in a process of its own over stores with
+// one fault each, and wants the named tests to fail.
+func TestFaultsAreCaught(t *testing.T) {
+	for name, f := range faults() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, c := range f.caughtBy {
+				pattern := "^TestFaulty$/^" + strings.ReplaceAll(c, " ", "_") + "$"
+				output, failed := runSelf(t, name, pattern)
+				want := "--- FAIL: TestFaulty/" + strings.ReplaceAll(c, " ", "_")
+				if !failed || !strings.Contains(output, want) {
+					t.Errorf("%q did not notice it:\n%s", c, output)
+				}
+			}
+			if !f.model {
+				return
+			}
+			if output, failed := runSelf(t, name, "^TestFaultyModel$"); !failed || !strings.Contains(output, "--- FAIL: TestFaultyModel") {
+				t.Errorf("the model did not notice it:\n%s", output)
+			}
+		})
+	}
+}
+
+func runSelf(t *testing.T, fault, pattern string) (output string, failed bool) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), self, "-test.run="+pattern, "-rapid.nofailfile", "-test.timeout=60s")
+	command.Env = append(os.Environ(), faultVariable+"="+fault)
+	out, err := command.CombinedOutput()
+	return string(out), err != nil
+}
+
+func openFaulty(t *testing.T) func(*testing.T) Harness {
+	f, ok := faults()[os.Getenv(faultVariable)]
+	if !ok {
+		t.Skip("this is run by TestFaultsAreCaught")
+	}
+	return func(*testing.T) Harness { return newHarness(f.store) }
+}
+
+func TestFaulty(t *testing.T) { run(t, openFaulty(t), 700*time.Millisecond) }
+
+func TestFaultyModel(t *testing.T) { RunModel(t, openFaulty(t)) }
+
+// fault is a way of breaking the contract.
+type fault struct {
+	store    func(*Memory) queue.Store
+	caughtBy []string
+	// model says that RunModel finds it too.
+	model bool
+}
+
+func faults() map[string]fault {
+	return map[string]fault{
+		"settle is lost": {func(m *Memory) queue.Store { return lostSettle{m} }, []string{
+			"each outcome ends its recipient with one event", "outcomes are settled at once by many",
+		}, true},
+		"settle is not durable": {func(m *Memory) queue.Store { return &undurable{Memory: m} }, []string{
+			"each outcome ends its recipient with one event", "everything outlives a reopening", "everything outlives a crash",
+		}, true},
+		"settle writes its event twice": {func(m *Memory) queue.Store { return eventTwice{m} }, []string{
+			"each outcome ends its recipient with one event", "a crash while mail is accepted and settled",
+		}, true},
+		"settle keeps quiet about the unknown": {func(m *Memory) queue.Store { return lenient{m} }, []string{"settling the unknown"}, false},
+		"leases are given twice": {func(m *Memory) queue.Store { return &doubleLease{Memory: m} }, []string{
+			"a recipient is leased to one at a time", "outcomes are settled at once by many",
+		}, true},
+		"leases outlive a crash":        {func(m *Memory) queue.Store { return stuckLease{m} }, []string{"leases end with a crash"}, true},
+		"accept loses a wake-up":        {func(m *Memory) queue.Store { return &lostAccept{Memory: m} }, []string{"ready loses no wake-up under load"}, false},
+		"return loses the wake-up":      {func(m *Memory) queue.Store { return lostReturn{m} }, []string{"ready reports what is deferred, returned or retried"}, false},
+		"ready reports twice":           {func(m *Memory) queue.Store { return reportsTwice{m} }, []string{"ready reports a queue once"}, false},
+		"ready ignores the time":        {func(m *Memory) queue.Store { return early{m} }, []string{"not before its time", "ready reports what becomes due"}, true},
+		"next gives the youngest first": {func(m *Memory) queue.Store { return youngestFirst{m} }, []string{"next gives those due longest first"}, true},
+		"deferral counts no attempt":    {func(m *Memory) queue.Store { return uncounted{m} }, []string{"deferral counts an attempt"}, true},
+		"deferral passes the expiry":    {func(m *Memory) queue.Store { return unclamped{m} }, []string{"deferral never passes the expiry"}, true},
+		"metadata is tidied":            {func(m *Memory) queue.Store { return tidy{m} }, []string{"accepted message is offered whole"}, false},
+		"the body's slice is kept":      {func(m *Memory) queue.Store { return keepsSlice{m} }, []string{"body belongs to the caller"}, false},
+		"cancel takes what is leased": {func(m *Memory) queue.Store { return cancelsLeased{m} }, []string{
+			"cancel leaves what is leased", "cancel while mail is taken and settled",
+		}, true},
+		"cancel says nothing":         {func(m *Memory) queue.Store { return silentCancel{m} }, []string{"cancel ends what is selected"}, true},
+		"retry ignores the campaign":  {func(m *Memory) queue.Store { return wideRetry{m} }, []string{"retry makes due what is selected"}, true},
+		"list repeats the page's end": {func(m *Memory) queue.Store { return repeatsPage{m} }, []string{"list shows what is selected", "list pages while mail is settled"}, true},
+		"oldest is when due":          {func(m *Memory) queue.Store { return wrongOldest{m} }, []string{"queues shows each queue at a glance"}, true},
+	}
+}
+
+type lostSettle struct{ *Memory }
+
+func (lostSettle) Settle(context.Context, []queue.Outcome) error { return nil }
+
+// undurable forgets the last outcomes when it ends.
+type undurable struct {
+	*Memory
+	settled []*held
+}
+
+func (u *undurable) Settle(ctx context.Context, outcomes []queue.Outcome) error {
+	var settled []*held
+	u.mu.Lock()
+	for _, o := range outcomes {
+		if h := u.owed[o.Recipient]; h != nil {
+			settled = append(settled, h)
+		}
+	}
+	u.mu.Unlock()
+	u.settled = settled
+	return u.Memory.Settle(ctx, outcomes)
+}
+
+func (u *undurable) ended(again *Memory) {
+	for _, h := range u.settled {
+		h.leased = false
+		again.hold(h)
+	}
+}
+
+type eventTwice struct{ *Memory }
+
+func (e eventTwice) Settle(ctx context.Context, outcomes []queue.Outcome) error {
+	err := e.Memory.Settle(ctx, outcomes)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.events = append(e.events, outcomes[0].Event)
+	return err
+}
+
+type lenient struct{ *Memory }
+
+func (l lenient) Settle(ctx context.Context, outcomes []queue.Outcome) error {
+	for _, o := range outcomes {
+		_ = l.Memory.Settle(ctx, []queue.Outcome{o})
+	}
+	return nil
+}
+
+// doubleLease hands out now and then what it handed out before.
+type doubleLease struct {
+	*Memory
+	last atomic.Pointer[queue.Delivery]
+}
+
+func (d *doubleLease) Next(ctx context.Context, key queue.Key, limit int) ([]*queue.Delivery, error) {
+	got, err := d.Memory.Next(ctx, key, limit)
+	if len(got) > 0 && len(got) < limit {
+		got = append(got, got[0])
+	} else if last := d.last.Load(); last != nil && len(got) > 0 && last.Key() == key {
+		got[0] = last
+	}
+	if len(got) > 0 {
+		d.last.Store(got[0])
+	}
+	return got, err
+}
+
+type stuckLease struct{ *Memory }
+
+func (s stuckLease) ended(again *Memory) {
+	for _, h := range again.owed {
+		h.leased = true
+	}
+}
+
+// lostAccept takes a queue for reported that it has not reported.
+type lostAccept struct {
+	*Memory
+	count atomic.Int64
+}
+
+func (l *lostAccept) Accept(ctx context.Context, s *queue.Submission) error {
+	err := l.Memory.Accept(ctx, s)
+	if l.count.Add(1)%20 == 0 {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.reported[keyOf(s.Recipients[0].Address.Domain())] = true
+	}
+	return err
+}
+
+type lostReturn struct{ *Memory }
+
+func (l lostReturn) Return(deliveries []*queue.Delivery) {
+	l.Memory.Return(deliveries)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range deliveries {
+		l.reported[d.Key()] = true
+	}
+}
+
+type reportsTwice struct{ *Memory }
+
+func (r reportsTwice) Ready(ctx context.Context) ([]queue.Key, error) {
+	keys, err := r.Memory.Ready(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.reported)
+	return keys, err
+}
+
+type early struct{ *Memory }
+
+func (e early) Accept(ctx context.Context, s *queue.Submission) error {
+	again := *s
+	again.Message.NotBefore = time.Time{}
+	return e.Memory.Accept(ctx, &again)
+}
+
+type youngestFirst struct{ *Memory }
+
+func (y youngestFirst) Next(ctx context.Context, key queue.Key, limit int) ([]*queue.Delivery, error) {
+	got, err := y.Memory.Next(ctx, key, limit)
+	slices.Reverse(got)
+	return got, err
+}
+
+type uncounted struct{ *Memory }
+
+func (u uncounted) Defer(ctx context.Context, deferrals []queue.Deferral) error {
+	err := u.Memory.Defer(ctx, deferrals)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, d := range deferrals {
+		if h := u.owed[d.Recipient]; h != nil {
+			h.Attempts--
+		}
+	}
+	return err
+}
+
+type unclamped struct{ *Memory }
+
+func (u unclamped) Defer(ctx context.Context, deferrals []queue.Deferral) error {
+	err := u.Memory.Defer(ctx, deferrals)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, d := range deferrals {
+		if h := u.owed[d.Recipient]; h != nil {
+			h.Due = d.Until
+		}
+	}
+	return err
+}
+
+type tidy struct{ *Memory }
+
+func (t tidy) Accept(ctx context.Context, s *queue.Submission) error {
+	again := *s
+	var compact bytes.Buffer
+	if json.Compact(&compact, s.Message.Metadata) == nil {
+		again.Message.Metadata = compact.Bytes()
+	}
+	return t.Memory.Accept(ctx, &again)
+}
+
+type keepsSlice struct{ *Memory }
+
+func (k keepsSlice) Accept(ctx context.Context, s *queue.Submission) error {
+	err := k.Memory.Accept(ctx, s)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.bodies[s.Message.ID] = s.Body
+	return err
+}
+
+type cancelsLeased struct{ *Memory }
+
+func (c cancelsLeased) Cancel(ctx context.Context, s queue.Selector, reason string) (int, error) {
+	c.mu.Lock()
+	for _, h := range c.owed {
+		h.leased = false
+	}
+	c.mu.Unlock()
+	return c.Memory.Cancel(ctx, s, reason)
+}
+
+type silentCancel struct{ *Memory }
+
+func (s silentCancel) Cancel(ctx context.Context, x queue.Selector, reason string) (int, error) {
+	n, err := s.Memory.Cancel(ctx, x, reason)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events = slices.DeleteFunc(s.events, func(e event.Event) bool { return e.Reason == reason })
+	return n, err
+}
+
+type wideRetry struct{ *Memory }
+
+func (w wideRetry) Retry(ctx context.Context, s queue.Selector) (int, error) {
+	s.Campaign = ""
+	return w.Memory.Retry(ctx, s)
+}
+
+type repeatsPage struct{ *Memory }
+
+func (r repeatsPage) List(ctx context.Context, s queue.Selector, after string, limit int) ([]queue.Entry, string, error) {
+	page, next, err := r.Memory.List(ctx, s, after, limit)
+	if next != "" && len(page) > 1 {
+		next = cursor(entryID(page[len(page)-2]))
+	}
+	return page, next, err
+}
+
+type wrongOldest struct{ *Memory }
+
+func (w wrongOldest) Queues(ctx context.Context) ([]queue.Status, error) {
+	all, err := w.Memory.Queues(ctx)
+	for i := range all {
+		all[i].Oldest = all[i].NextDue
+	}
+	return all, err
+}
