@@ -1,0 +1,224 @@
+package boltqueue
+
+import (
+	"sync"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/postrider-mta/postrider/queue"
+	"github.com/postrider-mta/postrider/queue/journal"
+)
+
+const (
+	// overload is how many times CheckpointChanges may wait in memory before
+	// new mail waits for the checkpoint.
+	overload = 2
+	// soon is how far ahead of its due time a recipient stays in memory.
+	soon = int64(time.Second)
+)
+
+// checkpointer is the state of the checkpoints.
+type checkpointer struct {
+	wanted chan struct{}
+	// running is held during a checkpoint and while segments go.
+	running sync.Mutex
+	// fault is why the last one failed; guarded by Store.mu.
+	fault error
+	// position is the last one's; kept is what was owed of each segment then.
+	// Both are guarded by running.
+	position journal.Position
+	kept     map[uint32]segmentRow
+}
+
+func (c *checkpointer) init() { c.wanted = make(chan struct{}, 1) }
+
+func (c *checkpointer) request() {
+	select {
+	case c.wanted <- struct{}{}:
+	default:
+	}
+}
+
+// checkpointDue reports whether enough has changed. Store.mu is held.
+func (s *Store) checkpointDue() bool {
+	return s.sinceCheckpoint >= s.options.CheckpointBytes ||
+		len(s.dirtyEntries.things) >= s.options.CheckpointChanges
+}
+
+// waitForRoom keeps new changes from piling up in memory faster than
+// checkpoints take them. Store.mu is held.
+func (s *Store) waitForRoom() error {
+	for {
+		switch {
+		case s.closed:
+			return queue.ErrClosed
+		case len(s.dirtyEntries.things) < overload*s.options.CheckpointChanges:
+			return nil
+		case s.checkpoints.fault != nil:
+			return storageError(s.checkpoints.fault)
+		}
+		s.room.Wait()
+	}
+}
+
+// runCheckpoints writes a checkpoint whenever one is due, and gives back the
+// disk that it frees.
+func (s *Store) runCheckpoints() {
+	tick := time.NewTicker(s.options.CheckpointInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+		case <-s.checkpoints.wanted:
+		}
+		if err := s.checkpoint(false); err != nil {
+			s.options.Logger.Error("store: checkpoint failed", "error", err)
+			s.pause(max(s.options.RetryPause, 250*time.Millisecond))
+			continue
+		}
+		s.giveBackDisk()
+	}
+}
+
+// pause waits unless the store is closed.
+func (s *Store) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-s.stop:
+	case <-timer.C:
+	}
+}
+
+func (s *Store) stopping() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// checkpoint brings queue.db up to all that was applied. With clean it also
+// says that nothing follows.
+func (s *Store) checkpoint(clean bool) error {
+	c := &s.checkpoints
+	c.running.Lock()
+	defer c.running.Unlock()
+	snap := s.freeze()
+	if snap.position == c.position && snap.empty() && !clean {
+		return nil
+	}
+	snap.clean = clean
+	err := s.db.Update(func(tx *bolt.Tx) error {
+		s.tuneFreelist(tx)
+		return snap.write(tx)
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.room.Broadcast()
+	c.fault = err
+	if err != nil {
+		s.thaw(snap)
+		return err
+	}
+	s.takeOver(snap)
+	c.position, c.kept = snap.position, snap.owed
+	return nil
+}
+
+// tuneFreelist writes the list of free pages while it is short beside the
+// pages in use, since opening has to look at all of those without it.
+func (s *Store) tuneFreelist(tx *bolt.Tx) {
+	pages := int(tx.Size()) / s.db.Info().PageSize
+	free := s.db.Stats().FreePageN
+	s.db.NoFreelistSync = free > pages-free
+}
+
+// freeze takes what is dirty, as it is at one position of the journal.
+func (s *Store) freeze() *snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snap := &snapshot{
+		position: s.applied, nextQueue: s.nextQueue,
+		segments: map[uint32]segmentRow{}, owed: make(map[uint32]segmentRow, len(s.segments)),
+	}
+	for _, e := range s.dirtyEntries.takeAll() {
+		snap.entries = append(snap.entries, frozenEntry{
+			entry: e, queue: e.queue, key: e.key(), gone: e.state == gone, row: e.row(),
+		})
+	}
+	for _, m := range s.dirtyMessages.takeAll() {
+		snap.messages = append(snap.messages, frozenMessage{message: m, row: messageRow{
+			position: m.position, bytes: m.bytes, owed: m.owed, queues: m.queues, message: m.shared,
+		}})
+	}
+	for number, row := range s.segments {
+		snap.owed[number] = row
+	}
+	for number := range s.changedSegments {
+		snap.segments[number] = s.segments[number]
+	}
+	clear(s.changedSegments)
+	s.sinceCheckpoint = 0
+	return snap
+}
+
+// takeOver lets rows stand for what was written: what ended is forgotten, what
+// is not due soon leaves memory. Store.mu is held.
+func (s *Store) takeOver(snap *snapshot) {
+	s.generation++
+	limit := nanoseconds(time.Now()) + soon
+	for i := len(snap.entries) - 1; i >= 0; i-- { // the newest leave first
+		f := &snap.entries[i]
+		e := f.entry
+		e.frozen, e.stored = false, !f.gone
+		switch {
+		case e.place != 0:
+		case f.gone:
+			s.forget(e)
+		case e.state == waiting && s.leaves(e, limit):
+			q, m := e.queue, e.mark()
+			s.forget(e)
+			q.lower(m)
+		}
+	}
+	for i := range snap.messages {
+		m := snap.messages[i].message
+		m.frozen, m.stored = false, snap.messages[i].row.owed > 0
+		s.forgetMessage(m)
+	}
+}
+
+func (s *Store) leaves(e *entry, limit int64) bool {
+	return e.due > limit || len(e.queue.head) > s.options.HeadLength || s.heads > s.options.HeadTotal
+}
+
+// thaw makes dirty again what could not be written. Store.mu is held.
+func (s *Store) thaw(snap *snapshot) {
+	for i := range snap.entries {
+		e := snap.entries[i].entry
+		e.frozen = false
+		if e.state == gone && !e.stored {
+			s.forget(e)
+			continue
+		}
+		s.dirtyEntries.add(e)
+	}
+	for i := range snap.messages {
+		m := snap.messages[i].message
+		m.frozen = false
+		if m.owed == 0 && !m.stored {
+			s.dirtyMessages.remove(m)
+			s.forgetMessage(m)
+			continue
+		}
+		s.dirtyMessages.add(m)
+	}
+	for number := range snap.segments {
+		s.changedSegments[number] = true
+	}
+}

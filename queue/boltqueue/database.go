@@ -1,0 +1,135 @@
+package boltqueue
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/postrider-mta/postrider/queue/journal"
+)
+
+const (
+	// lockTimeout is how long Open waits for another process to go.
+	lockTimeout = 2 * time.Second
+	// initialMap is address space, not memory: growing the map later would
+	// wait for every reader.
+	initialMap = 16 << 30
+)
+
+// saved is what the last checkpoint says of itself.
+type saved struct {
+	position journal.Position
+	// clean: nothing happened after it; the store was closed.
+	clean bool
+}
+
+func (s *Store) openDatabase() error {
+	path := filepath.Join(s.options.Dir, databaseName)
+	db, err := bolt.Open(path, 0o600, &bolt.Options{
+		Timeout: lockTimeout, FreelistType: bolt.FreelistMapType,
+		NoFreelistSync: true, InitialMmapSize: initialMap,
+	})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return fmt.Errorf("%s is in use by another process: %w", path, err)
+	}
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	s.db = db
+	if err := s.createBuckets(); err != nil {
+		return fmt.Errorf("prepare %s: %w", path, err)
+	}
+	if err := s.options.Files.SyncDir(s.options.Dir); err != nil {
+		return fmt.Errorf("sync data folder: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) createBuckets() error {
+	return s.db.Update(func(tx *bolt.Tx) error {
+		for _, name := range bucketNames() {
+			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+				return err
+			}
+		}
+		meta := tx.Bucket([]byte(bucketMeta))
+		format := getNumber(meta, metaFormat)
+		if format == 0 {
+			return putNumber(meta, metaFormat, formatVersion)
+		}
+		if format != formatVersion {
+			return fmt.Errorf("format %d is not the one this version reads (%d)", format, formatVersion)
+		}
+		return nil
+	})
+}
+
+func getNumber(b *bolt.Bucket, name string) uint64 {
+	if v := b.Get([]byte(name)); len(v) == 8 {
+		return binary.BigEndian.Uint64(v)
+	}
+	return 0
+}
+
+func putNumber(b *bolt.Bucket, name string, n uint64) error {
+	return b.Put([]byte(name), binary.BigEndian.AppendUint64(nil, n))
+}
+
+// loadQueues reads all queues and segments, the only things that memory holds
+// of every one.
+func (s *Store) loadQueues() (saved, error) {
+	var at saved
+	err := s.db.View(func(tx *bolt.Tx) error {
+		meta := tx.Bucket([]byte(bucketMeta))
+		at.position = journal.Position(getNumber(meta, metaPosition))
+		at.clean = getNumber(meta, metaClean) == 1
+		s.nextQueue = max(1, getNumber(meta, metaQueues))
+		if err := tx.Bucket([]byte(bucketQueues)).ForEach(s.loadQueue); err != nil {
+			return err
+		}
+		return tx.Bucket([]byte(bucketSegments)).ForEach(s.loadSegment)
+	})
+	if err != nil {
+		return at, fmt.Errorf("read queues: %w", err)
+	}
+	return at, nil
+}
+
+func (s *Store) loadQueue(k, v []byte) error {
+	row, err := decodeQueueRow(v)
+	if err != nil || len(k) != queueKeyLength {
+		return errors.Join(errEncoding, err)
+	}
+	q := s.addQueue(binary.BigEndian.Uint64(k), row.key)
+	s.grow(q, row.count)
+	q.unloaded = row.count
+	q.horizon = mark{due: row.due}
+	s.reschedule(q)
+	return nil
+}
+
+func (s *Store) loadSegment(k, v []byte) error {
+	row, err := decodeSegmentRow(v)
+	if err != nil || len(k) != 4 {
+		return errors.Join(errEncoding, err)
+	}
+	s.segments[binary.BigEndian.Uint32(k)] = row
+	s.owedMessages += row.messages
+	return nil
+}
+
+// markOpen makes a crash from now on visible to the next Open.
+func (s *Store) markOpen() error {
+	err := s.db.Update(func(tx *bolt.Tx) error {
+		return putNumber(tx.Bucket([]byte(bucketMeta)), metaClean, 0)
+	})
+	if err != nil {
+		return fmt.Errorf("mark store as open: %w", err)
+	}
+	return nil
+}

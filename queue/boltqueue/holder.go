@@ -1,0 +1,84 @@
+package boltqueue
+
+import (
+	"context"
+	"time"
+
+	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/internal/person"
+	"github.com/postrider-mta/postrider/queue"
+)
+
+// erasedReason stands in the dropped events of an erasure.
+const erasedReason = "erased"
+
+// HolderName names the store among the holders of personal data.
+func (s *Store) HolderName() string { return "queue" }
+
+func selectorOf(subject person.Subject) queue.Selector {
+	return queue.Selector{Tenant: subject.Tenant, Recipient: subject.Address}
+}
+
+// Find counts the recipients owed at the subject's address.
+func (s *Store) Find(ctx context.Context, subject person.Subject) (int, error) {
+	n := 0
+	err := s.walk(ctx, selectorOf(subject), place{}, func(*found) bool {
+		n++
+		return true
+	})
+	return n, err
+}
+
+// Export yields a record for each message that waits for the subject.
+func (s *Store) Export(ctx context.Context, subject person.Subject, yield func(person.Record) error) error {
+	for after := ""; ; {
+		page, next, err := s.List(ctx, selectorOf(subject), after, pageRows)
+		if err != nil {
+			return err
+		}
+		for i := range page {
+			if err := yield(personRecord(&page[i])); err != nil {
+				return err
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		after = next
+	}
+}
+
+// queued is what a subject may know of a message that waits for them.
+type queued struct {
+	Message   string       `json:"message"`
+	Index     int          `json:"index"`
+	From      mail.Address `json:"from"`
+	Recipient mail.Address `json:"recipient"`
+	Campaign  string       `json:"campaign,omitempty"`
+	Attempts  int          `json:"attempts"`
+	Due       time.Time    `json:"due"`
+	Expires   time.Time    `json:"expires"`
+}
+
+func personRecord(e *queue.Entry) person.Record {
+	m := e.Message
+	return person.Record{Kind: "queued message", Time: m.Accepted, Data: queued{
+		Message: m.ID.String(), Index: e.Index, From: m.Envelope.From, Recipient: e.Recipient.Address,
+		Campaign: m.Campaign, Attempts: e.Attempts, Due: e.Due, Expires: m.Expires,
+	}}
+}
+
+// Rectify changes nothing and returns 0: mail that was submitted to an address
+// is delivered there or not at all; it is not readdressed.
+func (s *Store) Rectify(context.Context, person.Subject, mail.Address) (int, error) { return 0, nil }
+
+// Erase cancels what waits for the subject, with a dropped event for each. What
+// is leased at the moment is in delivery and out of reach; it ends with its
+// outcome or is found by the next call.
+func (s *Store) Erase(ctx context.Context, subject person.Subject) (int, error) {
+	return s.Cancel(ctx, selectorOf(subject), erasedReason)
+}
+
+// Expire has nothing to do and returns 0: each message carries the end of its
+// time, and goes then.
+func (s *Store) Expire(context.Context, time.Time) (int, error) { return 0, nil }

@@ -1,0 +1,279 @@
+package boltqueue
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/postrider-mta/postrider/queue"
+)
+
+// errCursor: a place that no page ended at.
+var errCursor = errors.New("not a place in a list")
+
+// pageRows is how many rows are read at once.
+const pageRows = 500
+
+// place is a recipient's place in the order of all: queue, message, index. It
+// stands behind what was seen.
+type place struct {
+	queue uint64
+	key   recipientKey
+}
+
+func (p place) String() string { return hex.EncodeToString(appendRecipientRowKey(nil, p.queue, p.key)) }
+
+func parsePlace(s string) (place, error) {
+	if s == "" {
+		return place{}, nil
+	}
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != recipientKeyLength {
+		return place{}, errCursor
+	}
+	d := place{key: parseRecipientKey(b[queueKeyLength:])}
+	for _, c := range b[:queueKeyLength] {
+		d.queue = d.queue<<8 | uint64(c)
+	}
+	return d, nil
+}
+
+func (k recipientKey) compare(other recipientKey) int {
+	return cmp.Or(bytes.Compare(k.message[:], other.message[:]), cmp.Compare(k.index, other.index))
+}
+
+// found is one recipient met by a walk: an entry, or a row without one.
+type found struct {
+	place
+	entry *entry
+	row   *foundRow
+}
+
+func (f *found) message() *queue.Message {
+	if f.entry != nil {
+		return f.entry.message.shared
+	}
+	return f.row.message.message
+}
+
+func (f *found) view() recipientRow {
+	if f.entry != nil {
+		return f.entry.row()
+	}
+	return f.row.recipientRow
+}
+
+// walk visits the owed recipients that match, in the order of their places,
+// from behind a place on, until visit returns false. visit runs with Store.mu
+// held and sees at most pageRows recipients before others may have it.
+func (s *Store) walk(ctx context.Context, sel queue.Selector, from place, visit func(*found) bool) error {
+	ids, err := s.queueIDs(sel)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if id < from.queue {
+			continue
+		}
+		r := keyRange{id: id}
+		if id == from.queue {
+			r.after, r.exclusive = from.key, true
+		}
+		if !sel.Message.IsZero() {
+			r.narrow(sel.Message)
+		}
+		if more, err := s.walkQueue(ctx, r, sel, visit); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// keyRange is a part of a queue: the recipients from after on.
+type keyRange struct {
+	id    uint64
+	after recipientKey
+	// exclusive: after itself is not in the range.
+	exclusive bool
+	// message, if set, is the only one in the range.
+	message queue.ID
+}
+
+func (r *keyRange) narrow(id queue.ID) {
+	r.message = id
+	if first := (recipientKey{message: id}); first.compare(r.after) > 0 {
+		r.after, r.exclusive = first, false
+	}
+}
+
+func (r *keyRange) holds(k recipientKey) bool {
+	c := k.compare(r.after)
+	return (c > 0 || c == 0 && !r.exclusive) && (r.message.IsZero() || k.message == r.message)
+}
+
+func (s *Store) walkQueue(ctx context.Context, r keyRange, sel queue.Selector, visit func(*found) bool) (more bool, err error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		s.mu.Lock()
+		generation := s.generation
+		s.mu.Unlock()
+		rows, last, err := s.readRows(r)
+		if err != nil {
+			return false, err
+		}
+		s.mu.Lock()
+		if generation != s.generation {
+			s.mu.Unlock()
+			continue // a checkpoint came between
+		}
+		more := s.visitPage(r, rows, last, sel, visit)
+		s.mu.Unlock()
+		if !more || last {
+			return more, nil
+		}
+		r.after, r.exclusive = rows[len(rows)-1].key, true
+	}
+}
+
+// readRows reads a page of rows; last reports that none follow.
+func (s *Store) readRows(r keyRange) (rows []foundRow, last bool, err error) {
+	err = s.db.View(func(tx *bolt.Tx) error {
+		messages := map[queue.ID]*messageRow{}
+		prefix := queueRowKey(r.id)
+		c := tx.Bucket([]byte(bucketRecipients)).Cursor()
+		for k, v := c.Seek(appendRecipientRowKey(nil, r.id, r.after)); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+			key := parseRecipientKey(k[queueKeyLength:])
+			if !r.holds(key) {
+				if key.compare(r.after) > 0 {
+					break
+				}
+				continue
+			}
+			if len(rows) == pageRows {
+				return nil
+			}
+			f := foundRow{queue: r.id, key: key}
+			if err := f.decode(tx, v, messages); err != nil {
+				s.damaged.Add(1)
+				continue
+			}
+			rows = append(rows, f)
+		}
+		last = true
+		return nil
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("read recipients: %w", err)
+	}
+	return rows, last, nil
+}
+
+// visitPage visits rows and the entries among them. Store.mu is held.
+func (s *Store) visitPage(r keyRange, rows []foundRow, last bool, sel queue.Selector, visit func(*found) bool) bool {
+	q := s.byID[r.id]
+	if q == nil {
+		return true
+	}
+	limit := recipientKey{index: math.MaxUint32}
+	if !last {
+		limit = rows[len(rows)-1].key
+	}
+	var page []found
+	for i := range rows {
+		if s.entries[rows[i].key] == nil {
+			page = append(page, found{place: place{r.id, rows[i].key}, row: &rows[i]})
+		}
+	}
+	for e := q.first; e != nil; e = e.next {
+		if k := e.key(); e.state != gone && r.holds(k) && (last || k.compare(limit) <= 0) {
+			page = append(page, found{place: place{r.id, k}, entry: e})
+		}
+	}
+	slices.SortFunc(page, func(a, b found) int { return a.key.compare(b.key) })
+	for i := range page {
+		f := &page[i]
+		if sel.Match(f.message(), f.view().recipient.Address) && !visit(f) {
+			return false
+		}
+	}
+	return true
+}
+
+// queueIDs returns the queues that may hold what is selected, in order.
+func (s *Store) queueIDs(sel queue.Selector) ([]uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, queue.ErrClosed
+	}
+	var ids []uint64
+	if !sel.Message.IsZero() {
+		msg, err := s.loadMessage(sel.Message)
+		if err != nil || msg == nil {
+			return nil, err
+		}
+		ids = slices.Clone(msg.queues)
+		s.forgetMessage(msg)
+	} else {
+		domain := sel.Recipient.Domain()
+		for id, q := range s.byID {
+			if (sel.Tenant == "" || sel.Tenant == q.key.Tenant) && (sel.Stream == "" || sel.Stream == q.key.Stream) &&
+				(sel.Domain == "" || sel.Domain == q.key.Domain) && (domain == "" || domain == q.key.Domain) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+// List implements queue.Store. The order is that of queues by age, and of
+// messages by id within each.
+func (s *Store) List(ctx context.Context, sel queue.Selector, after string, limit int) ([]queue.Entry, string, error) {
+	from, err := parsePlace(after)
+	if err != nil {
+		return nil, "", err
+	}
+	limit = max(limit, 1)
+	var entries []queue.Entry
+	var lasts [][]byte
+	var end place
+	next := ""
+	err = s.walk(ctx, sel, from, func(f *found) bool {
+		if len(entries) == limit {
+			next = end.String()
+			return false
+		}
+		row := f.view()
+		entries = append(entries, queue.Entry{
+			Message: f.message(), Index: int(f.key.index), Recipient: row.recipient,
+			Attempts: int(row.attempts), Due: fromNanoseconds(row.due), Leased: f.entry != nil && f.entry.held(),
+		})
+		lasts = append(lasts, row.last)
+		end = f.place
+		return true
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	for i, last := range lasts {
+		if len(last) == 0 {
+			continue
+		}
+		e, err := decodeEvent(last)
+		if err != nil {
+			return nil, "", err
+		}
+		entries[i].Last = &e
+	}
+	return entries, next, nil
+}

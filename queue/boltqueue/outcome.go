@@ -1,0 +1,151 @@
+package boltqueue
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/postrider-mta/postrider/event"
+	"github.com/postrider-mta/postrider/queue"
+	"github.com/postrider-mta/postrider/queue/journal"
+)
+
+// outcomes is one outcome record on its way: the changes, the entries they
+// change and the events in them.
+type outcomes struct {
+	changes []change
+	entries []*entry
+	events  []event.Event
+}
+
+func newOutcomes(n int) *outcomes {
+	return &outcomes{changes: make([]change, n), entries: make([]*entry, 0, n), events: make([]event.Event, n)}
+}
+
+// Settle implements queue.Store.
+func (s *Store) Settle(ctx context.Context, settled []queue.Outcome) error {
+	if len(settled) == 0 {
+		return nil
+	}
+	o := newOutcomes(len(settled))
+	for i := range settled {
+		o.changes[i].recipient, o.changes[i].gone = keyOf(settled[i].Recipient), true
+		o.events[i] = settled[i].Event
+	}
+	return s.write(ctx, o, nil)
+}
+
+// Defer implements queue.Store.
+func (s *Store) Defer(ctx context.Context, deferrals []queue.Deferral) error {
+	if len(deferrals) == 0 {
+		return nil
+	}
+	o := newOutcomes(len(deferrals))
+	for i := range deferrals {
+		o.changes[i].recipient = keyOf(deferrals[i].Recipient)
+		o.events[i] = deferrals[i].Event
+	}
+	return s.write(ctx, o, func(c *change, e *entry, i int) {
+		c.due = clampDue(e.message.shared, deferrals[i].Until)
+		c.attempts = e.attempts + 1
+	})
+}
+
+// write makes outcomes of leased recipients durable. fill completes a change
+// once its entry is known.
+func (s *Store) write(ctx context.Context, o *outcomes, fill func(*change, *entry, int)) error {
+	for i := range o.events {
+		encoded, err := encodeEvent(&o.events[i])
+		if err != nil {
+			return err
+		}
+		o.changes[i].event = encoded
+	}
+	if err := s.beginSettling(o, fill); err != nil {
+		return err
+	}
+	return s.journalOutcomes(ctx, o, leased)
+}
+
+// journalOutcomes appends the record; on an error its entries go back to the
+// state they were in.
+func (s *Store) journalOutcomes(ctx context.Context, o *outcomes, before state) error {
+	w := &journal.Write{Kind: kindOutcome, Head: appendChanges(nil, o.changes), Value: o}
+	err := s.journal.Append(ctx, w)
+	if err == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range o.entries {
+		if e.state = before; before == waiting {
+			s.wait(e)
+		}
+	}
+	return storageError(err)
+}
+
+func (s *Store) beginSettling(o *outcomes, fill func(*change, *entry, int)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return queue.ErrClosed
+	}
+	for i := range o.changes {
+		c := &o.changes[i]
+		e := s.entries[c.recipient]
+		if e == nil || e.state != leased {
+			for _, e := range o.entries {
+				e.state = leased
+			}
+			return fmt.Errorf("recipient %s is not leased: %w", c.recipient.id(), queue.ErrNotFound)
+		}
+		e.state = settling
+		o.entries = append(o.entries, e)
+		c.queue = e.queue.id
+		if fill != nil {
+			fill(c, e, i)
+		}
+	}
+	return nil
+}
+
+func (s *Store) applyOutcomes(o *outcomes) {
+	for i, e := range o.entries {
+		if c := &o.changes[i]; c.gone {
+			s.end(e)
+		} else {
+			s.postpone(e, c)
+		}
+	}
+}
+
+// Return implements queue.Store.
+func (s *Store) Return(deliveries []*queue.Delivery) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range deliveries {
+		if e := s.entries[keyOf(d.ID())]; e != nil && e.state == leased {
+			s.wait(e)
+		}
+	}
+}
+
+// recorded is an event record on its way.
+type recorded []event.Event
+
+// Record implements queue.Store.
+func (s *Store) Record(ctx context.Context, events []event.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	encoded := make([][]byte, len(events))
+	for i := range events {
+		b, err := encodeEvent(&events[i])
+		if err != nil {
+			return err
+		}
+		encoded[i] = b
+	}
+	w := &journal.Write{Kind: kindEvents, Head: appendEvents(nil, encoded), Value: recorded(events)}
+	return storageError(s.journal.Append(ctx, w))
+}

@@ -1,0 +1,216 @@
+package boltqueue
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/queue"
+	"github.com/postrider-mta/postrider/queue/journal"
+)
+
+// The buckets of queue.db. Numbers in keys are big-endian, so that they sort.
+//
+//	meta        name -> number
+//	segments    segment -> messages and octets owed in it
+//	queues      queue -> key, count, when the first recipient is due
+//	messages    message -> position, owed recipients, queues, the message
+//	recipients  queue, message, index -> due, attempts, recipient, last event
+//	due         queue, due, message, index -> nothing
+const (
+	bucketMeta       = "meta"
+	bucketSegments   = "segments"
+	bucketQueues     = "queues"
+	bucketMessages   = "messages"
+	bucketRecipients = "recipients"
+	bucketDue        = "due"
+)
+
+func bucketNames() []string {
+	return []string{bucketMeta, bucketSegments, bucketQueues, bucketMessages, bucketRecipients, bucketDue}
+}
+
+// The names in the meta bucket.
+const (
+	metaFormat   = "format"
+	metaPosition = "position"
+	metaQueues   = "queues"
+	metaClean    = "clean"
+
+	formatVersion = 1
+)
+
+const (
+	queueKeyLength     = 8
+	recipientKeyLength = queueKeyLength + 12 + 4
+	dueKeyLength       = queueKeyLength + 8 + 12 + 4
+)
+
+// recipientKey names a recipient in half the space of a queue.RecipientID.
+type recipientKey struct {
+	message queue.ID
+	index   uint32
+}
+
+func (k recipientKey) id() queue.RecipientID {
+	return queue.RecipientID{Message: k.message, Index: int(k.index)}
+}
+
+func keyOf(id queue.RecipientID) recipientKey { return recipientKey{id.Message, uint32(id.Index)} }
+
+func (k recipientKey) append(b []byte) []byte {
+	return binary.BigEndian.AppendUint32(append(b, k.message[:]...), k.index)
+}
+
+func parseRecipientKey(b []byte) (k recipientKey) {
+	copy(k.message[:], b)
+	k.index = binary.BigEndian.Uint32(b[len(k.message):])
+	return k
+}
+
+func queueRowKey(id uint64) []byte { return binary.BigEndian.AppendUint64(nil, id) }
+
+func appendRecipientRowKey(b []byte, id uint64, k recipientKey) []byte {
+	return k.append(binary.BigEndian.AppendUint64(b, id))
+}
+
+// mark is a place in the due order of one queue.
+type mark struct {
+	due int64
+	recipientKey
+}
+
+func (m mark) before(other mark) bool {
+	if m.due != other.due {
+		return m.due < other.due
+	}
+	if m.message != other.message {
+		return string(m.message[:]) < string(other.message[:])
+	}
+	return m.index < other.index
+}
+
+func appendDueKey(b []byte, id uint64, m mark) []byte {
+	b = binary.BigEndian.AppendUint64(b, id)
+	b = binary.BigEndian.AppendUint64(b, uint64(m.due))
+	return m.append(b)
+}
+
+// parseDueKey reads what follows the queue in a key of the due index.
+func parseDueKey(b []byte) (mark, bool) {
+	if len(b) != dueKeyLength {
+		return mark{}, false
+	}
+	return mark{
+		due:          int64(binary.BigEndian.Uint64(b[queueKeyLength:])),
+		recipientKey: parseRecipientKey(b[queueKeyLength+8:]),
+	}, true
+}
+
+// queueRow is what bbolt knows of a queue.
+type queueRow struct {
+	key   queue.Key
+	count int
+	// due is when its first recipient in bbolt is due.
+	due int64
+}
+
+func (r *queueRow) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(r.count))
+	b = binary.AppendUvarint(b, uint64(r.due))
+	b = appendString(b, r.key.Tenant)
+	b = appendString(b, r.key.Stream)
+	return appendString(b, string(r.key.Domain))
+}
+
+func decodeQueueRow(b []byte) (queueRow, error) {
+	d := decoder{b: b}
+	count := d.uvarint()
+	if count > 1<<40 {
+		d.fail()
+	}
+	r := queueRow{count: int(count), due: d.number()}
+	r.key = queue.Key{Tenant: d.string(), Stream: d.string(), Domain: mail.Domain(d.string())}
+	if d.err != nil {
+		return r, fmt.Errorf("queue row: %w", d.err)
+	}
+	return r, nil
+}
+
+// messageRow is what bbolt knows of a message.
+type messageRow struct {
+	position journal.Position
+	// bytes is what its record takes in the journal.
+	bytes   int64
+	owed    int
+	queues  []uint64
+	message *queue.Message
+}
+
+func (r *messageRow) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(r.position))
+	b = binary.AppendUvarint(b, uint64(r.bytes))
+	b = binary.AppendUvarint(b, uint64(r.owed))
+	b = binary.AppendUvarint(b, uint64(len(r.queues)))
+	for _, id := range r.queues {
+		b = binary.AppendUvarint(b, id)
+	}
+	return appendMessage(b, r.message)
+}
+
+func decodeMessageRow(b []byte) (messageRow, error) {
+	d := decoder{b: b}
+	r := messageRow{position: journal.Position(d.uvarint()), bytes: d.number(), owed: int(d.index())}
+	for n := d.count(); n > 0; n-- {
+		r.queues = append(r.queues, d.uvarint())
+	}
+	r.message = d.message()
+	if d.err != nil {
+		return r, fmt.Errorf("message row: %w", d.err)
+	}
+	return r, nil
+}
+
+// recipientRow is what bbolt knows of a recipient.
+type recipientRow struct {
+	due       int64
+	attempts  uint32
+	recipient mail.Recipient
+	// last is the encoded event of the last deferral; empty before the first.
+	last []byte
+}
+
+func (r *recipientRow) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(r.due))
+	b = binary.AppendUvarint(b, uint64(r.attempts))
+	b = appendRecipient(b, &r.recipient)
+	return append(b, r.last...)
+}
+
+func decodeRecipientRow(b []byte) (recipientRow, error) {
+	d := decoder{b: b}
+	r := recipientRow{due: d.number(), attempts: d.index(), recipient: d.recipient()}
+	if d.err != nil {
+		return r, fmt.Errorf("recipient row: %w", d.err)
+	}
+	if len(d.b) > 0 {
+		r.last = append([]byte(nil), d.b...) // rows end with their transaction
+	}
+	return r, nil
+}
+
+// segmentRow is what is owed of a segment.
+type segmentRow struct {
+	messages, bytes int64
+}
+
+func (r segmentRow) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(r.messages))
+	return binary.AppendUvarint(b, uint64(r.bytes))
+}
+
+func decodeSegmentRow(b []byte) (segmentRow, error) {
+	d := decoder{b: b}
+	r := segmentRow{messages: d.number(), bytes: d.number()}
+	return r, d.err
+}

@@ -1,0 +1,257 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Errors of the journal. Callers test for them with errors.Is.
+var (
+	// ErrClosed: the journal was closed.
+	ErrClosed = errors.New("journal is closed")
+	// ErrTooLarge: a payload is longer than MaxRecord.
+	ErrTooLarge = errors.New("record is too large for the journal")
+	// ErrDamaged: the bytes at a position are not the record written there.
+	ErrDamaged = errors.New("journal record is damaged")
+	// ErrFault is wrapped by every failed append, beside its cause.
+	ErrFault = errors.New("journal cannot be written")
+)
+
+const (
+	defaultSegmentBytes = 64 << 20
+	defaultRetryPause   = 250 * time.Millisecond
+	// maxGroup bounds the memory of one write.
+	maxGroup = 8 << 20
+)
+
+// Options configure a journal.
+type Options struct {
+	// Dir holds the segments; it is created if need be.
+	Dir string
+	// SegmentBytes is the length at which a segment is full; zero for 64 MiB.
+	// A larger record gets a segment of its own.
+	SegmentBytes int64
+	// RetryPause is how long appends fail at once after a failed write before
+	// a fresh segment is tried; zero for 250 ms, negative for none.
+	RetryPause time.Duration
+	// After is a position that others remember, such as a checkpoint's: new
+	// segments are numbered above it even if the journal was lost.
+	After Position
+	// Committed, if set, is called with each durable group in order, before
+	// its writers are answered. It runs on the committer and should be short.
+	Committed func(group []*Write)
+	// Files is the file system; nil for the real one.
+	Files FileSystem
+	// Logger is told of damage; nil discards.
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if o.SegmentBytes <= 0 {
+		o.SegmentBytes = defaultSegmentBytes
+	}
+	o.SegmentBytes = min(o.SegmentBytes, MaxRecord)
+	if o.RetryPause == 0 {
+		o.RetryPause = defaultRetryPause
+	}
+	if o.Files == nil {
+		o.Files = OS{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Write is one record on its way. Its payload is Head and Body joined; neither
+// is kept after Append returns.
+type Write struct {
+	Kind       byte
+	Head, Body []byte
+	// Value is the caller's: Committed finds it here.
+	Value any
+	// Position and End are set before Committed sees the write: where the
+	// record lies and where the next one begins.
+	Position, End Position
+
+	sum  uint32
+	done chan error
+}
+
+func (w *Write) length() int { return len(w.Head) + len(w.Body) }
+
+// Journal is open segments and their committer. It is safe for concurrent use.
+type Journal struct {
+	options Options
+
+	mu      sync.Mutex // guards pending and closed
+	pending []*Write
+	closed  bool
+
+	wake chan struct{}
+	done chan struct{}
+
+	committer committer
+	segments  segmentTable
+	handles   handleCache
+
+	end            atomic.Uint64
+	syncs, records atomic.Int64
+	damaged        atomic.Int64
+	fault          atomic.Pointer[error]
+}
+
+// Open lists the segments and starts the committer. Nothing is read: a caller
+// that has a past calls Replay before it appends.
+func Open(o Options) (*Journal, error) {
+	j := &Journal{
+		options: o.withDefaults(),
+		wake:    make(chan struct{}, 1),
+		done:    make(chan struct{}),
+	}
+	if err := j.options.Files.MakeDir(j.options.Dir); err != nil {
+		return nil, fmt.Errorf("create journal folder: %w", err)
+	}
+	if err := j.segments.load(j.options.Files, j.options.Dir); err != nil {
+		return nil, err
+	}
+	j.handles.open = j.openSegment
+	last, size := j.segments.last()
+	j.committer.number = max(last, o.After.Segment())
+	j.committer.previous = segmentHeader{previous: last, previousEnd: uint32(size)}
+	j.end.Store(uint64(max(MakePosition(last, uint32(size)), o.After)))
+	go j.run()
+	return j, nil
+}
+
+// Append makes the record durable before it returns nil. On an error nothing
+// was written that a later reading would find; the one exception is a process
+// that dies before the failed bytes could be cut off or superseded.
+func (j *Journal) Append(ctx context.Context, w *Write) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if w.length() > MaxRecord-recordHeaderSize {
+		return ErrTooLarge
+	}
+	w.sum = checksum(checksum(0, w.Head), w.Body)
+	w.done = make(chan error, 1)
+	j.mu.Lock()
+	if j.closed {
+		j.mu.Unlock()
+		return ErrClosed
+	}
+	j.pending = append(j.pending, w)
+	j.mu.Unlock()
+	j.signal()
+	return <-w.done
+}
+
+func (j *Journal) signal() {
+	select {
+	case j.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Drain writes what is waiting and stops the committer; the journal can still
+// be read.
+func (j *Journal) Drain() {
+	j.mu.Lock()
+	j.closed = true
+	j.mu.Unlock()
+	j.signal()
+	<-j.done
+}
+
+// Close drains the journal, if that was not done, and closes its files.
+func (j *Journal) Close() error {
+	j.Drain()
+	return j.handles.closeAll()
+}
+
+// End returns the position behind the last durable record.
+func (j *Journal) End() Position { return Position(j.end.Load()) }
+
+// Fault returns why the last write failed; nil while all is well.
+func (j *Journal) Fault() error {
+	if p := j.fault.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Stats are figures of the journal.
+type Stats struct {
+	// Bytes and Segments on disk.
+	Bytes    int64
+	Segments int
+	// Syncs and Records written since Open.
+	Syncs, Records int64
+	// Damaged counts the stretches of bytes set aside since Open.
+	Damaged int64
+}
+
+// Stats returns the figures; it is cheap.
+func (j *Journal) Stats() Stats {
+	bytes, count := j.segments.total()
+	return Stats{
+		Bytes: bytes, Segments: count,
+		Syncs: j.syncs.Load(), Records: j.records.Load(), Damaged: j.damaged.Load(),
+	}
+}
+
+// Segment is one segment on disk.
+type Segment struct {
+	Number uint32
+	Bytes  int64
+}
+
+// Segments returns what is on disk, in order.
+func (j *Journal) Segments() []Segment { return j.segments.list() }
+
+// Remove unlinks a segment that is no longer needed. The one being written
+// stays, as does one whose damage could not be copied aside.
+func (j *Journal) Remove(number uint32) error {
+	if !j.segments.removable(number) {
+		return fmt.Errorf("segment %08d is in use", number)
+	}
+	err := errors.Join(j.handles.drop(number), j.options.Files.Remove(j.path(number)))
+	if err != nil {
+		return fmt.Errorf("remove segment: %w", err)
+	}
+	j.segments.remove(number)
+	return nil
+}
+
+func (j *Journal) path(number uint32) string {
+	return filepath.Join(j.options.Dir, segmentName(number))
+}
+
+// take returns the writes to go into one group, in the order they came.
+func (j *Journal) take() (group []*Write, closed bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	limit := min(maxGroup, j.options.SegmentBytes)
+	n, size := 0, int64(0)
+	for n < len(j.pending) {
+		size += recordSize(j.pending[n].length())
+		if n > 0 && size > limit {
+			break
+		}
+		n++
+	}
+	if n == len(j.pending) {
+		group, j.pending = j.pending, nil
+	} else {
+		group, j.pending = j.pending[:n:n], slices.Clone(j.pending[n:])
+	}
+	return group, j.closed && n == 0
+}

@@ -1,0 +1,188 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// Report says what a replay met.
+type Report struct {
+	// Records given to the caller.
+	Records int64
+	// Torn counts octets cut from the end of the last segment: writes that
+	// nobody was told had succeeded.
+	Torn int64
+	// Damaged counts stretches that were synced once and cannot be parsed.
+	Damaged int64
+	// Missing names segments that others refer to and that are gone.
+	Missing []uint32
+}
+
+// Replay calls each for every record from a position on, in order, sets damage
+// aside and cuts a torn tail. It is called once, before the first Append. An
+// error of each ends it.
+func (j *Journal) Replay(from Position, each func(Record) error) (Report, error) {
+	var report Report
+	segments := j.segments.from(from.Segment())
+	ends, err := j.readHeaders(from, segments, &report)
+	if err != nil {
+		return report, err
+	}
+	for i, segment := range segments {
+		end, known := ends[segment.Number]
+		if !known {
+			end = segment.Bytes
+		}
+		p := pass{
+			journal: j, segment: segment.Number, limit: min(end, segment.Bytes),
+			last: i == len(segments)-1, exact: known, report: &report, each: each,
+		}
+		if segment.Number == from.Segment() {
+			end = max(end, int64(from.Offset()))
+		}
+		if end > segment.Bytes {
+			j.truncated(segment, end, &report)
+		}
+		if err := p.run(from); err != nil {
+			return report, err
+		}
+	}
+	return report, nil
+}
+
+// truncated reports a segment that is shorter than its successor says.
+func (j *Journal) truncated(segment Segment, end int64, report *Report) {
+	report.Damaged++
+	j.damaged.Add(1)
+	j.options.Logger.Error("journal: segment is shorter than it was", "file", j.path(segment.Number), "octets", segment.Bytes, "expected", end)
+}
+
+// readHeaders returns where each segment ends as the next one's header has it,
+// and reports what the headers refer to and is not there.
+func (j *Journal) readHeaders(from Position, segments []Segment, report *Report) (map[uint32]int64, error) {
+	ends := map[uint32]int64{}
+	present := map[uint32]bool{}
+	for _, segment := range segments {
+		present[segment.Number] = true
+	}
+	if from != 0 && !present[from.Segment()] {
+		report.Missing = append(report.Missing, from.Segment())
+	}
+	for i, segment := range segments {
+		header, ok, err := j.readHeader(segment.Number)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		if i > 0 {
+			before := segments[i-1].Number
+			switch {
+			case before == header.previous:
+				ends[before] = int64(header.previousEnd)
+			case before > header.previous:
+				ends[before] = segmentHeaderSize // nothing in it was ever synced
+			}
+		}
+		if p := header.previous; p > from.Segment() && !present[p] {
+			report.Missing = append(report.Missing, p)
+		}
+	}
+	for _, number := range report.Missing {
+		j.options.Logger.Error("journal: segment is missing", "file", j.path(number))
+	}
+	return ends, nil
+}
+
+func (j *Journal) readHeader(number uint32) (segmentHeader, bool, error) {
+	h, err := j.handles.acquire(number)
+	if err != nil {
+		return segmentHeader{}, false, fmt.Errorf("open segment: %w", err)
+	}
+	defer j.handles.release(h)
+	b := make([]byte, segmentHeaderSize)
+	if _, err := h.file.ReadAt(b, 0); err != nil {
+		return segmentHeader{}, false, nil // a header that cannot be read is a damaged one
+	}
+	header, ok := decodeSegmentHeader(b)
+	return header, ok && header.number == number, nil
+}
+
+// pass is the replay of one segment.
+type pass struct {
+	journal *Journal
+	segment uint32
+	limit   int64
+	// last: no segment follows. exact: the next one says where this one ends.
+	last, exact bool
+	report      *Report
+	each        func(Record) error
+}
+
+func (p *pass) run(from Position) error {
+	h, err := p.journal.handles.acquire(p.segment)
+	if err != nil {
+		return fmt.Errorf("open segment: %w", err)
+	}
+	defer p.journal.handles.release(h)
+	s := scanner{file: h.file, segment: p.segment, offset: segmentHeaderSize, limit: p.limit, bad: p.bad}
+	if from.Segment() == p.segment {
+		s.offset = max(s.offset, int64(from.Offset()))
+	}
+	for {
+		record, err := s.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		p.report.Records++
+		if err := p.each(record); err != nil {
+			return err
+		}
+	}
+}
+
+// bad judges what cannot be parsed: space never written, a tail torn in its
+// write, or damage.
+func (p *pass) bad(s stretch) error {
+	atEnd := s.to == p.limit
+	switch {
+	case s.zeros && atEnd && !p.exact:
+		return p.cut(s.from)
+	case s.unsynced && p.last:
+		p.report.Torn += s.to - s.from
+		p.journal.options.Logger.Warn("journal: write was torn by a crash", "segment", p.segment, "octets", s.to-s.from)
+		p.journal.setAside(p.segment, s)
+		if atEnd {
+			return p.cut(s.from)
+		}
+		return nil
+	}
+	p.report.Damaged++
+	p.journal.damage(p.segment, s)
+	return nil
+}
+
+// cut ends the last segment behind its last record.
+func (p *pass) cut(size int64) error {
+	if !p.last {
+		return nil
+	}
+	j := p.journal
+	file, err := j.options.Files.OpenFile(j.path(p.segment), os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("cut torn segment: %w", err)
+	}
+	err = errors.Join(file.Truncate(size), file.Sync(), file.Close())
+	if err != nil {
+		return fmt.Errorf("cut torn segment: %w", err)
+	}
+	j.segments.grow(p.segment, size)
+	j.committer.previous.previousEnd = uint32(size)
+	return nil
+}
