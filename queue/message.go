@@ -78,6 +78,8 @@ type Delivery struct {
 	Attempts int
 	// Due is when this attempt became due.
 	Due time.Time
+	// Last is the event of the last deferral; nil before the first.
+	Last *event.Event
 }
 
 // ID names the recipient.

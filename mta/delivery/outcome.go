@@ -46,8 +46,14 @@ func (e *Engine) drop(d *queue.Delivery, siteName, reason string) {
 }
 
 // expire ends a recipient whose time is up before this attempt. why says what
-// it waited for, if anything is known.
+// it waited for, if anything is known; otherwise its last attempt tells.
 func (e *Engine) expire(d *queue.Delivery, siteName string, why failure) {
+	if last := d.Last; why == (failure{}) && last != nil {
+		siteName, why.reason = last.Site, last.Reason
+		if last.Reply != nil {
+			why.reply = *last.Reply
+		}
+	}
 	made := e.event(d, event.Expired, siteName, time.Now())
 	why.describe(&made)
 	if made.Reason = reasonExpired; why.reason != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/postrider-mta/postrider/event"
 	"github.com/postrider-mta/postrider/queue"
 	"github.com/postrider-mta/postrider/queue/journal"
 )
@@ -54,25 +55,51 @@ func (s *Store) readyNow() (keys []queue.Key, changed <-chan struct{}, wake time
 
 // Next implements queue.Store.
 func (s *Store) Next(ctx context.Context, key queue.Key, limit int) ([]*queue.Delivery, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, queue.ErrClosed
-	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	deliveries, lasts, err := s.leaseOf(key, limit)
+	for i, last := range lasts {
+		deliveries[i].Last = s.lastEvent(last)
+	}
+	return deliveries, err
+}
+
+// leaseOf leases, and returns the encoded last event of each delivery.
+func (s *Store) leaseOf(key queue.Key, limit int) (deliveries []*queue.Delivery, lasts [][]byte, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, nil, queue.ErrClosed
+	}
 	q := s.byKey[key]
 	if q == nil || limit <= 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
-	deliveries, err := s.lease(q, limit)
+	deliveries, err = s.lease(q, limit)
 	if err == nil && len(deliveries) < limit {
 		q.reported = false
 		s.reschedule(q)
 		s.release(q)
 	}
-	return deliveries, err
+	for _, d := range deliveries {
+		lasts = append(lasts, s.entries[keyOf(d.ID())].last)
+	}
+	return deliveries, lasts, err
+}
+
+// lastEvent decodes what is kept of the last deferral. It only informs, so
+// that one that cannot be read is no reason to keep the mail.
+func (s *Store) lastEvent(encoded []byte) *event.Event {
+	if len(encoded) == 0 {
+		return nil
+	}
+	last, err := decodeEvent(encoded)
+	if err != nil {
+		s.options.Logger.Warn("store: last event of a recipient cannot be read", "error", err)
+		return nil
+	}
+	return &last
 }
 
 // lease takes due recipients out of a queue's head, reading on where the head

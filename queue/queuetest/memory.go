@@ -36,7 +36,6 @@ var _ queue.Store = (*Memory)(nil)
 type held struct {
 	queue.Delivery
 	leased bool
-	last   *event.Event
 }
 
 // crashDelay bounds the pause that what was due waits for after a crash.
@@ -209,6 +208,7 @@ func (m *Memory) Next(_ context.Context, key queue.Key, limit int) ([]*queue.Del
 	slices.SortFunc(due, func(a, b *held) int { return cmp.Or(a.Due.Compare(b.Due), compareIDs(a.ID(), b.ID())) })
 	if len(due) < limit {
 		delete(m.reported, key)
+		m.changed()
 	}
 	var leased []*queue.Delivery
 	for _, h := range due[:min(limit, len(due))] {
@@ -271,7 +271,7 @@ func (m *Memory) Defer(_ context.Context, deferrals []queue.Deferral) error {
 	}
 	for _, d := range deferrals {
 		h := m.owed[d.Recipient]
-		h.leased, h.last = false, &d.Event
+		h.leased, h.Last = false, &d.Event
 		h.Attempts++
 		h.Due = minTime(d.Until, h.Message.Expires)
 		m.events = append(m.events, d.Event)
@@ -397,7 +397,7 @@ func (m *Memory) List(_ context.Context, s queue.Selector, after string, limit i
 		}
 		page = append(page, queue.Entry{
 			Message: h.Message, Index: h.Index, Recipient: h.Recipient,
-			Attempts: h.Attempts, Due: h.Due, Leased: h.leased, Last: h.last,
+			Attempts: h.Attempts, Due: h.Due, Leased: h.leased, Last: h.Last,
 		})
 	}
 	return page, "", nil

@@ -140,8 +140,8 @@ func testDefer(t *trial) {
 	want := []event.Type{event.Accepted}
 	for attempt := range 4 {
 		d := t.take(key(), 1)[0]
-		if d.Attempts != attempt {
-			t.Fatalf("%d attempts, want %d", d.Attempts, attempt)
+		if d.Attempts != attempt || (d.Last == nil) != (attempt == 0) {
+			t.Fatalf("%d attempts, last event %v, want %d", d.Attempts, d.Last, attempt)
 		}
 		until := now().Add(-time.Second)
 		x := deferral(d, until)

@@ -38,8 +38,9 @@ type Harness interface {
 }
 
 // patience bounds every wait for something that must happen. It is long, since
-// only a failing store ever waits for it.
-const patience = 30 * time.Second
+// only a failing store ever waits for it, and shorter than the naps by which a
+// store may get over a wake-up that it lost.
+const patience = 20 * time.Second
 
 // silence is how long the suite listens for what must not happen.
 const silence = 60 * time.Millisecond

@@ -21,6 +21,7 @@ func readyCases() []testCase {
 		{"ready wakes a waiting caller", testReadyWakes},
 		{"ready reports what becomes due", testReadyDue},
 		{"ready reports what is deferred, returned or retried", testReadyGivenBack},
+		{"ready wakes for what was deferred while its queue was reported", testReadyReported},
 		{"ready ends with its context", testReadyContext},
 		{"ready ends when the store closes", testReadyClose},
 		{"ready loses no wake-up under load", testReadyLoad},
@@ -123,6 +124,28 @@ func testReadyGivenBack(t *trial) {
 		}
 		back(got[0])
 	}
+	t.ready(key())
+}
+
+// testReadyReported lets a caller wait in Ready before the queue that it must
+// wake for is rearmed: the due time was known before the queue was found empty.
+func testReadyReported(t *trial) {
+	t.acceptTo("reader@example.com")
+	t.ready(key())
+	leased := t.next(key(), 1)
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	wait.Go(func() {
+		time.Sleep(silence / 2) // so that Ready most likely waits by then
+		x := deferral(leased[0], now().Add(3*silence))
+		if err := t.Store().Defer(t.Context(), []queue.Deferral{x}); err != nil {
+			t.Errorf("Defer: %v", err)
+		}
+		time.Sleep(silence / 2) // so that Ready has seen the deferral
+		if more, err := t.Store().Next(t.Context(), key(), 1); err != nil || len(more) > 0 {
+			t.Errorf("Next: %d deliveries, %v", len(more), err)
+		}
+	})
 	t.ready(key())
 }
 
