@@ -2,9 +2,9 @@ package queue
 
 import (
 	"crypto/rand"
-	"encoding/base32"
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -12,12 +12,13 @@ import (
 // that ids sort by the time of acceptance.
 type ID [12]byte
 
-// idLength is the length of an ID as text.
-const idLength = 20
-
-func idEncoding() *base32.Encoding {
-	return base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
-}
+const (
+	// idLength is the length of an ID as text.
+	idLength = 20
+	// idDigits are base32hex (RFC 4648 section 7) in lower case, which sorts
+	// as the octets do.
+	idDigits = "0123456789abcdefghijklmnopqrstuv"
+)
 
 // NewID makes an id for a message accepted at now.
 func NewID(now time.Time) ID {
@@ -35,19 +36,39 @@ func ParseID(s string) (ID, error) {
 	if len(s) != idLength {
 		return id, fmt.Errorf("%w: %d characters instead of %d", ErrID, len(s), idLength)
 	}
-	raw, err := idEncoding().DecodeString(s)
-	if err != nil {
-		return id, fmt.Errorf("%w: it is made of 0 to 9 and a to v", ErrID)
+	bits, held := uint(0), 0
+	octets := id[:0]
+	for i := range len(s) {
+		digit := strings.IndexByte(idDigits, s[i])
+		if digit < 0 {
+			return ID{}, fmt.Errorf("%w: it is made of 0 to 9 and a to v", ErrID)
+		}
+		bits, held = bits<<5|uint(digit), held+5
+		if held >= 8 {
+			held -= 8
+			octets = append(octets, byte(bits>>held))
+		}
 	}
-	copy(id[:], raw)
-	if id.String() != s {
+	if bits&(1<<held-1) != 0 {
 		return ID{}, fmt.Errorf("%w: spare bits set", ErrID)
 	}
 	return id, nil
 }
 
 // String returns 20 characters of 0 to 9 and a to v, in the order of the ids.
-func (id ID) String() string { return idEncoding().EncodeToString(id[:]) }
+func (id ID) String() string {
+	var text [idLength]byte
+	bits, held := uint(0), 0
+	digits := text[:0]
+	for _, octet := range id {
+		bits, held = bits<<8|uint(octet), held+8
+		for ; held >= 5; held -= 5 {
+			digits = append(digits, idDigits[bits>>(held-5)&31])
+		}
+	}
+	digits = append(digits, idDigits[bits<<(5-held)&31])
+	return string(digits)
+}
 
 // Time is when the message was accepted, to the millisecond.
 func (id ID) Time() time.Time {

@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"bytes"
+	"encoding/base32"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -82,4 +83,15 @@ func FuzzParseID(f *testing.F) {
 			t.Errorf("%q becomes %q", s, id)
 		}
 	})
+}
+
+// TestIDEncoding compares the text of an id with the library's encoding.
+func TestIDEncoding(t *testing.T) {
+	oracle := base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
+	for range 1000 {
+		id := queue.NewID(time.Now())
+		if got, want := id.String(), oracle.EncodeToString(id[:]); got != want {
+			t.Fatalf("%s, want %s", got, want)
+		}
+	}
 }
