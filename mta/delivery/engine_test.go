@@ -90,6 +90,20 @@ func TestSharedRecipientsTravelTogether(t *testing.T) {
 	}
 }
 
+// TestSharedNoMore changes the rules between the forming of a batch and its
+// rendering: what was made for one reader must reach nobody else.
+func TestSharedNoMore(t *testing.T) {
+	run(t, time.Second, func(b *workbench) {
+		b.stages.shared, b.stages.personal = true, true
+		b.store.accept(letter{body: "x"}, addresses(100, "d.example")...)
+	}, func(t *testing.T, b *workbench) {
+		wantCounts(t, b, map[event.Type]int{event.Delivered: 100})
+		if b.world.transactions != 100 {
+			t.Errorf("%d transactions for 100 personal messages", b.world.transactions)
+		}
+	})
+}
+
 func TestSharedOverDomainsOfOneSite(t *testing.T) {
 	run(t, time.Second, func(b *workbench) {
 		b.stages.shared = true

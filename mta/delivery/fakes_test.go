@@ -175,8 +175,10 @@ func all(t smtpclient.Transaction, a smtpclient.Answer) []smtpclient.Answer {
 type stages struct {
 	admit  func(d *queue.Delivery) (Verdict, error)
 	shared bool
-	render func(d *queue.Delivery, body []byte) ([]byte, error)
-	sign   func(message []byte) ([]byte, error)
+	// personal overrules shared at rendering.
+	personal bool
+	render   func(d *queue.Delivery, body []byte) ([]byte, error)
+	sign     func(message []byte) ([]byte, error)
 }
 
 func (s *stages) Admit(_ context.Context, d *queue.Delivery) (Verdict, error) {
@@ -188,11 +190,12 @@ func (s *stages) Admit(_ context.Context, d *queue.Delivery) (Verdict, error) {
 
 func (s *stages) Shared(*queue.Message) bool { return s.shared }
 
-func (s *stages) Render(_ context.Context, d *queue.Delivery, body []byte) ([]byte, error) {
+func (s *stages) Render(_ context.Context, d *queue.Delivery, body []byte) (Rendered, error) {
 	if s.render == nil {
-		return body, nil
+		return Rendered{Message: body, Personal: s.personal}, nil
 	}
-	return s.render(d, body)
+	message, err := s.render(d, body)
+	return Rendered{Message: message, Personal: s.personal || !s.shared}, err
 }
 
 func (s *stages) Sign(_ context.Context, _ string, _ mail.Domain, message []byte) ([]byte, error) {

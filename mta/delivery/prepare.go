@@ -38,11 +38,16 @@ func (e *Engine) prepare(b *batch, extensions smtpclient.Extensions) bool {
 		return false
 	}
 	b.prepared = nil
-	message, failed, err := e.render(ctx, b.deliveries[0])
+	rendered, failed, err := e.render(ctx, b.deliveries[0])
 	if err != nil {
 		e.notPrepared(ctx, b, failed, err)
 		return false
 	}
+	if rendered.Personal && len(b.deliveries) > 1 {
+		b.lane.site.putBack(b.lane, b.deliveries[1:])
+		b.deliveries = b.deliveries[:1]
+	}
+	message := rendered.Message
 	eightBit := !ascii(message)
 	if eightBit && !extensions.EightBitMIME {
 		if message, err = e.encode(message); err != nil {
@@ -83,13 +88,13 @@ func (e *Engine) admit(ctx context.Context, b *batch) {
 	b.deliveries = kept
 }
 
-func (e *Engine) render(ctx context.Context, d *queue.Delivery) ([]byte, stage, error) {
+func (e *Engine) render(ctx context.Context, d *queue.Delivery) (Rendered, stage, error) {
 	body, err := e.bodies.get(ctx, d.Message)
 	if err != nil {
-		return nil, stageBody, err
+		return Rendered{}, stageBody, err
 	}
-	message, err := e.options.Renderer.Render(ctx, d, body)
-	return message, stageRender, err
+	rendered, err := e.options.Renderer.Render(ctx, d, body)
+	return rendered, stageRender, err
 }
 
 func (e *Engine) encode(message []byte) ([]byte, error) {

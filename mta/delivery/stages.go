@@ -21,13 +21,21 @@ type Verdict struct {
 
 // Renderer turns the submitted message into what one recipient gets.
 type Renderer interface {
-	// Shared reports whether every recipient of m gets the same bytes, so that
-	// they can travel in one transaction.
+	// Shared reports whether every recipient of m is likely to get the same
+	// bytes, so that it is worth trying one transaction for them.
 	Shared(m *queue.Message) bool
-	// Render returns the message for d. It may return body itself and must not
-	// change it. What it cannot render goes out as it is: an error means that
-	// the recipient must wait.
-	Render(ctx context.Context, d *queue.Delivery, body []byte) ([]byte, error)
+	// Render returns the message for d. What it cannot render goes out as it
+	// is: an error means that the recipient must wait.
+	Render(ctx context.Context, d *queue.Delivery, body []byte) (Rendered, error)
+}
+
+// Rendered is a message as it will be signed.
+type Rendered struct {
+	// Message may be the body itself, unchanged.
+	Message []byte
+	// Personal says that nobody but this recipient may get these bytes. It
+	// overrules what Shared said before: the rules may have changed since.
+	Personal bool
 }
 
 // Signer signs what nobody changes any more.

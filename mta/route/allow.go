@@ -7,6 +7,7 @@ import (
 
 // policy says to which addresses DNS and address literals may lead.
 type policy struct {
+	family   Family
 	loopback bool
 	private  bool
 	own      []netip.Addr
@@ -16,6 +17,7 @@ type policy struct {
 
 func newPolicy(o Options) policy {
 	p := policy{
+		family:   o.Family,
 		loopback: o.AllowLoopback,
 		private:  !o.RefusePrivate,
 		// RFC 6598, RFC 6052.
@@ -30,6 +32,9 @@ func newPolicy(o Options) policy {
 
 // allows reports whether mail may go to addr.
 func (p policy) allows(addr netip.Addr) bool {
+	if v4 := addr.Unmap().Is4(); v4 && p.family == OnlyIPv6 || !v4 && p.family == OnlyIPv4 {
+		return false
+	}
 	addr = p.embedded(addr.Unmap())
 	switch {
 	case !addr.IsValid() || addr.IsMulticast() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):

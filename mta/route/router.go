@@ -121,7 +121,7 @@ func (r *Router) throughStatic(ctx context.Context, static staticRoute) (*Route,
 			failure = cmp.Or(failure, err)
 			continue
 		}
-		route.Hosts = append(route.Hosts, Host{h.String(), uint16(min(i, 65535)), withPort(addrs, h.port)})
+		route.Hosts = append(route.Hosts, Host{h.host(), uint16(min(i, 65535)), withPort(addrs, h.port)})
 	}
 	if len(route.Hosts) == 0 {
 		return nil, fmt.Errorf("%w: host of the static route: %w", ErrResolver, failure)

@@ -121,6 +121,16 @@ func TestLoopbackBySetting(t *testing.T) {
 	}
 }
 
+func TestFamiliesHoldForLiterals(t *testing.T) {
+	server := startDNS(t)
+	for literal, family := range map[string]route.Family{
+		"[192.0.2.1]": route.OnlyIPv6, "[IPv6:2001:db8::5]": route.OnlyIPv4,
+	} {
+		router := newRouter(t, server, func(o *route.Options) { o.Family = family })
+		wantFailure(t, router, literal, route.ErrForbidden, 550, "5.4.4")
+	}
+}
+
 func TestFamilies(t *testing.T) {
 	server := startDNS(t, "both.example. 60 IN A 198.51.100.1", "both.example. 60 IN AAAA 2001:db8::1",
 		"six.example. 60 IN AAAA 2001:db8::2")

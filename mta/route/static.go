@@ -89,9 +89,11 @@ func parseStaticHost(text string, port uint16) (staticHost, error) {
 }
 
 // String returns host:port.
-func (h staticHost) String() string {
+func (h staticHost) String() string { return net.JoinHostPort(h.host(), strconv.Itoa(int(h.port))) }
+
+func (h staticHost) host() string {
 	if h.addr.IsValid() {
-		return netip.AddrPortFrom(h.addr, h.port).String()
+		return h.addr.String()
 	}
-	return net.JoinHostPort(string(h.name), strconv.Itoa(int(h.port)))
+	return string(h.name)
 }

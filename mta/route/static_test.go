@@ -20,14 +20,14 @@ func TestStaticRoutes(t *testing.T) {
 		}
 	})
 	for _, tc := range []struct{ domain, site, hosts string }{
-		{"other.example", "relay.example:587", "relay.example:587/0=198.51.100.1:587"},
-		{"example.com", "relay.example:587", "relay.example:587/0=198.51.100.1:587"},
-		{"a.example.com", "127.0.0.1:2525", "127.0.0.1:2525/0=127.0.0.1:2525"},
-		{"a.b.example.com", "127.0.0.1:2525", "127.0.0.1:2525/0=127.0.0.1:2525"},
-		{"notexample.com", "relay.example:587", "relay.example:587/0=198.51.100.1:587"},
-		{"deep.example.com", "[::1]:2526", "[::1]:2526/0=[::1]:2526 198.51.100.9:25/2=198.51.100.9:25"},
-		{"x.sub.example.com", "localhost:2527", "localhost:2527/0=127.0.0.1:2527,[::1]:2527"},
-		{"[192.0.2.1]", "[::1]:25", "[::1]:25/0=[::1]:25"},
+		{"other.example", "relay.example:587", "relay.example/0=198.51.100.1:587"},
+		{"example.com", "relay.example:587", "relay.example/0=198.51.100.1:587"},
+		{"a.example.com", "127.0.0.1:2525", "127.0.0.1/0=127.0.0.1:2525"},
+		{"a.b.example.com", "127.0.0.1:2525", "127.0.0.1/0=127.0.0.1:2525"},
+		{"notexample.com", "relay.example:587", "relay.example/0=198.51.100.1:587"},
+		{"deep.example.com", "[::1]:2526", "::1/0=[::1]:2526 198.51.100.9/2=198.51.100.9:25"},
+		{"x.sub.example.com", "localhost:2527", "localhost/0=127.0.0.1:2527,[::1]:2527"},
+		{"[192.0.2.1]", "[::1]:25", "::1/0=[::1]:25"},
 	} {
 		found := mustRoute(t, router, tc.domain)
 		if got := strings.Join(hosts(found), " "); got != tc.hosts || found.Site != tc.site || found.Relay == nil {
@@ -37,6 +37,18 @@ func TestStaticRoutes(t *testing.T) {
 	relay := mustRoute(t, router, "other.example").Relay
 	if relay.Username != "u" || relay.TLS != mail.TLSVerified {
 		t.Errorf("relay %+v", relay)
+	}
+}
+
+func TestRelaysThatDifferInPortShareNoConnection(t *testing.T) {
+	router := newRouter(t, startDNS(t), func(o *route.Options) {
+		o.Static = []route.Static{
+			{Match: "a.example", Hosts: []string{"127.0.0.1:2525"}},
+			{Match: "b.example", Hosts: []string{"127.0.0.1:2526"}},
+		}
+	})
+	if a, b := mustRoute(t, router, "a.example"), mustRoute(t, router, "b.example"); a.Key() == b.Key() {
+		t.Errorf("both are %q", a.Key())
 	}
 }
 

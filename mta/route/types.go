@@ -35,6 +35,9 @@ func (r *Route) Key() string {
 			b.WriteByte('|')
 		}
 		b.WriteString(h.Name)
+		if r.Relay != nil && len(h.Addrs) > 0 { // one host may have several doors
+			fmt.Fprintf(&b, ":%d", h.Addrs[0].Port())
+		}
 		b.WriteByte(' ')
 	}
 	if r.Relay != nil {
@@ -45,8 +48,8 @@ func (r *Route) Key() string {
 
 // Host is a mail exchanger.
 type Host struct {
-	// Name is the MX host name, which certificates are checked against; for a
-	// static route host:port.
+	// Name is the host name, which certificates are checked against; an address
+	// where there is no name.
 	Name       string
 	Preference uint16
 	// Addrs in the order in which they are to be tried.
