@@ -84,7 +84,7 @@ type Limits struct {
 	// DataMemory is the memory that messages being received share.
 	DataMemory Size `toml:"data_memory" min:"1MB"`
 	// PasswordHashing is how many passwords are verified at once.
-	PasswordHashing int `toml:"password_hashing" min:"1" max:"256"`
+	PasswordHashing int `toml:"password_hashing" min:"1" max:"256" restart:"true"`
 }
 
 // Queue says how mail is kept and when it is tried again.
@@ -98,7 +98,7 @@ type Queue struct {
 	CheckpointInterval time.Duration `toml:"checkpoint_interval" min:"10ms" max:"10m"`
 	CheckpointSize     Size          `toml:"checkpoint_size" min:"64KB" max:"4GB"`
 	// MinFree is the disk space below which new mail is refused.
-	MinFree Size `toml:"min_free" min:"0B"`
+	MinFree Size `toml:"min_free" min:"1MB"`
 	// RestartDelay spreads, after a crash, what was due at that moment.
 	RestartDelay time.Duration `toml:"restart_delay" min:"0s" max:"1h"`
 }

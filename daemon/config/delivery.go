@@ -8,11 +8,11 @@ import (
 // Delivery says how mail leaves.
 type Delivery struct {
 	// EHLOName is what the client calls itself.
-	EHLOName string `toml:"ehlo_name" is:"hostname"`
+	EHLOName string `toml:"ehlo_name" is:"hostname" restart:"true"`
 	// SourceIPv4 and SourceIPv6 bind outgoing connections; the zero Addr
 	// leaves the choice to the system.
-	SourceIPv4 netip.Addr `toml:"source_ipv4" is:"ipv4"`
-	SourceIPv6 netip.Addr `toml:"source_ipv6" is:"ipv6"`
+	SourceIPv4 netip.Addr `toml:"source_ipv4" is:"ipv4" restart:"true"`
+	SourceIPv6 netip.Addr `toml:"source_ipv6" is:"ipv6" restart:"true"`
 	// IPv4 and IPv6 say which addresses of a mail exchanger are tried.
 	IPv4 bool `toml:"ipv4"`
 	IPv6 bool `toml:"ipv6"`
@@ -23,23 +23,23 @@ type Delivery struct {
 	// AllowLoopback lets mail exchangers be on loopback addresses.
 	AllowLoopback bool `toml:"allow_loopback"`
 	// Connections at once, over all sites.
-	Connections int `toml:"connections" min:"1" max:"100000"`
+	Connections int `toml:"connections" min:"1" max:"100000" restart:"true"`
 	// ConnectionsPerSite, MessagesPerConnection (0 for no limit) and Rate
 	// bound each site that [[site]] does not name.
 	ConnectionsPerSite    int  `toml:"connections_per_site" min:"1" max:"100000"`
 	MessagesPerConnection int  `toml:"messages_per_connection" min:"0"`
 	Rate                  Rate `toml:"rate"`
 	// RecipientsPerTransaction share one copy of a message.
-	RecipientsPerTransaction int `toml:"recipients_per_transaction" min:"1" max:"10000"`
+	RecipientsPerTransaction int `toml:"recipients_per_transaction" min:"1" max:"10000" restart:"true"`
 	// ReadyRecipients is how many due recipients are held in memory.
-	ReadyRecipients int `toml:"ready_recipients" min:"1"`
+	ReadyRecipients int `toml:"ready_recipients" min:"1" restart:"true"`
 	// IdleTimeout closes a connection that has nothing to carry.
-	IdleTimeout time.Duration `toml:"idle_timeout" min:"0s" max:"10m"`
+	IdleTimeout time.Duration `toml:"idle_timeout" min:"0s" max:"10m" restart:"true"`
 	// DrainTimeout is how long a stop waits for what is in flight.
-	DrainTimeout time.Duration `toml:"drain_timeout" min:"0s" max:"1h"`
+	DrainTimeout time.Duration `toml:"drain_timeout" min:"0s" max:"1h" restart:"true"`
 	// TLS is the least protection towards mail exchangers.
-	TLS      string   `toml:"tls" oneof:"opportunistic none encrypted verified"`
-	Timeouts Timeouts `toml:"timeouts"`
+	TLS      string   `toml:"tls" oneof:"opportunistic none encrypted verified" restart:"true"`
+	Timeouts Timeouts `toml:"timeouts" restart:"true"`
 }
 
 // Timeouts bound the steps of an outgoing connection (RFC 5321 section

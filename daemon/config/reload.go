@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 )
@@ -9,7 +10,7 @@ import (
 // and that a reload cannot change.
 func NeedsRestart(running, wanted *Config) []string {
 	keys := differences(reflect.ValueOf(running).Elem(), reflect.ValueOf(wanted).Elem(), "", false)
-	if !slices.Equal(addresses(running), addresses(wanted)) {
+	if !slices.Equal(listeners(running), listeners(wanted)) {
 		keys = append(keys, "listener")
 	}
 	slices.Sort(keys)
@@ -32,11 +33,12 @@ func differences(a, b reflect.Value, path string, restart bool) []string {
 	return keys
 }
 
-// addresses are what of the listeners is opened once.
-func addresses(c *Config) []string {
+// listeners are what is read once of them: all but the certificates.
+func listeners(c *Config) []string {
 	var list []string
 	for _, l := range c.Listeners {
-		list = append(list, l.Name+" "+l.Address+" "+l.SocketMode.String())
+		l.Certificate, l.Key = "", ""
+		list = append(list, fmt.Sprintf("%+v", l))
 	}
 	slices.Sort(list)
 	return list

@@ -55,6 +55,8 @@ type Stream struct {
 	Unsubscribe bool
 	// MaxAge is how long a recipient is tried; zero for the queue's default.
 	MaxAge time.Duration
+	// Weight is the stream's share of a site beside others'; zero for 1.
+	Weight int
 }
 
 // Credential is what an application logs in with.

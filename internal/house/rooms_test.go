@@ -29,7 +29,7 @@ func rooms() map[string]room {
 		"daemon/admin":     {5, []string{"daemon/admin/api", "queue", "privacy", "event", values}},
 		"daemon/admin/api": {5, []string{"event", values}},
 		"daemon/offline":   {5, []string{below, "daemon/config"}},
-		"daemon/sink":      {5, []string{values}},
+		"daemon/sink":      {5, []string{"internal/testmx", values}},
 
 		"mta/submission":          {4, []string{"mta/submission/password", "queue", values}},
 		"mta/submission/password": {4, nil},

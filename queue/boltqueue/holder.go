@@ -7,6 +7,7 @@ import (
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/internal/person"
 	"github.com/postrider-mta/postrider/queue"
+	"github.com/postrider-mta/postrider/queue/journal"
 )
 
 // erasedReason stands in the dropped events of an erasure.
@@ -76,7 +77,28 @@ func (s *Store) Rectify(context.Context, person.Subject, mail.Address) (int, err
 // is leased at the moment is in delivery and out of reach; it ends with its
 // outcome or is found by the next call.
 func (s *Store) Erase(ctx context.Context, subject person.Subject) (int, error) {
-	return s.Cancel(ctx, selectorOf(subject), erasedReason)
+	n, err := s.Cancel(ctx, selectorOf(subject), erasedReason)
+	if err != nil {
+		return n, err
+	}
+	return n, s.awaitEvents(ctx, s.journal.End())
+}
+
+// awaitEvents waits until the event log has every event up to a position, so
+// that what is erased there next includes them.
+func (s *Store) awaitEvents(ctx context.Context, end journal.Position) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for s.events.passed() < end {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.stop:
+			return queue.ErrClosed
+		case <-tick.C:
+		}
+	}
+	return nil
 }
 
 // Expire has nothing to do and returns 0: each message carries the end of its

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// examples are one for each command, as they are typed.
+func examples() map[string]string {
+	return map[string]string{
+		"serve":           "postrider serve --config /etc/postrider/postrider.toml",
+		"reload":          "postrider reload",
+		"send":            "postrider send --from you@example.com somebody@example.net",
+		"queue list":      "postrider queue list",
+		"queue show":      "postrider queue show --domain example.net",
+		"queue retry":     "postrider queue retry --domain example.net",
+		"queue cancel":    "postrider queue cancel --campaign november --reason 'wrong price'",
+		"sites":           "postrider sites",
+		"events tail":     "postrider events tail --type bounced,expired",
+		"privacy find":    "postrider privacy find --tenant shop reader@example.net",
+		"privacy export":  "postrider privacy export --tenant shop reader@example.net > export.jsonl",
+		"privacy rectify": "postrider privacy rectify --tenant shop --to new@example.net reader@example.net",
+		"privacy erase":   "postrider privacy erase --tenant shop reader@example.net",
+		"config check":    "postrider config check /etc/postrider/postrider.toml",
+		"password":        "postrider password > /etc/postrider/shop.hash",
+		"dkim keygen":     "postrider dkim keygen example.com s2026 --out /etc/postrider/s2026.pem",
+		"dkim check":      "postrider dkim check example.com",
+		"sink":            "postrider sink --rule 'rcpt:@full.example=452 4.2.2 mailbox full;times=1'",
+		"version":         "postrider version --json",
+	}
+}
+
+// printHelp is kong's help with an example behind it.
+func printHelp(out io.Writer) kong.HelpPrinter {
+	return func(options kong.HelpOptions, ctx *kong.Context) error {
+		if err := kong.DefaultHelpPrinter(options, ctx); err != nil || ctx.Selected() == nil {
+			return err
+		}
+		example, ok := examples()[strings.TrimPrefix(ctx.Selected().FullPath(), ctx.Model.Name+" ")]
+		if !ok { // a group of commands
+			return nil
+		}
+		_, err := fmt.Fprintf(out, "\nExample:\n  %s\n", example)
+		return err
+	}
+}

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"go.uber.org/goleak"
+
+	"github.com/postrider-mta/postrider/daemon/admin/api"
+	"github.com/postrider-mta/postrider/event"
+	"github.com/postrider-mta/postrider/internal/mail"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// result is what a command did.
+type result struct {
+	status      int
+	out, errors string
+}
+
+// typed runs a command line.
+func typed(t *testing.T, input string, arguments ...string) result {
+	t.Helper()
+	var out, errors bytes.Buffer
+	status := run(context.Background(), arguments, strings.NewReader(input), &out, &errors)
+	return result{status, out.String(), errors.String()}
+}
+
+// fakeDaemon answers each path with JSON, or with its failure, and keeps what
+// it was sent.
+type fakeDaemon struct {
+	socket  string
+	answers map[string]any
+	asked   []string
+}
+
+func newDaemon(t *testing.T, answers map[string]any) *fakeDaemon {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &fakeDaemon{socket: filepath.Join(dir, "s"), answers: answers}
+	listener, err := net.Listen("unix", d.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(d)
+	server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(func() {
+		server.Close()
+		os.RemoveAll(dir)
+	})
+	return d
+}
+
+// ServeHTTP answers.
+func (d *fakeDaemon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	d.asked = append(d.asked, strings.TrimSpace(r.URL.RequestURI()+" "+string(body)))
+	encoder := json.NewEncoder(w)
+	switch answer := d.answers[r.URL.Path].(type) {
+	case *api.Error:
+		w.WriteHeader(answer.Status)
+		_ = encoder.Encode(answer)
+	case []api.Record:
+		for _, record := range answer {
+			_ = encoder.Encode(record)
+		}
+	default:
+		_ = encoder.Encode(answer)
+	}
+}
+
+// golden compares text with a file of testdata; where UPDATE_GOLDEN is set it
+// writes the file.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
+	}
+}
+
+func answers() map[string]any {
+	old := time.Now().Add(-3 * time.Hour)
+	reply := &mail.Reply{Code: 451, Enhanced: mail.EnhancedCode{Class: 4, Subject: 7, Detail: 1}, Text: "later"}
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	const id = "06f2k3m8q0v1c4t5a6b7"
+	counts := api.SubjectReport{Stores: []api.StoreCount{{Store: "queue", Records: 1}, {Store: "events", Records: 22}}}
+	return map[string]any{
+		"/v1/version": api.Version{Version: "9.9.9", Go: "go1.99", Started: old},
+		"/v1/queues": api.Queues{
+			Queues: []api.Queue{
+				{Tenant: "shop", Stream: "marketing", Domain: "example.net", Waiting: 1200, Leased: 20, Oldest: old, NextDue: old},
+				{Tenant: "shop", Stream: "transactional", Domain: "b.example", Waiting: 1, Oldest: old},
+			},
+			Recipients: 1201, Messages: 1, Fault: "disk full",
+		},
+		"/v1/sites": []api.Site{
+			{Site: "example.net", Queues: 2, Connections: 20, InFlight: 400},
+			{Site: "b.example", Queues: 1, Throttles: []api.Throttle{
+				{Name: "backoff", Reason: "421 too many connections", Until: time.Now().Add(5*time.Minute + 30*time.Second)},
+				{Name: "hold", Reason: "held by the operator"},
+			}},
+		},
+		"/v1/recipients": api.RecipientPage{Recipients: []api.Recipient{
+			{Message: id, Index: 1, Recipient: "a@example.net", Tenant: "shop", Stream: "marketing", Size: 10240, Accepted: old, Attempts: 1, Due: old, LastReply: reply},
+			{Message: id, Index: 2, Recipient: "b@example.net", Tenant: "shop", Stream: "marketing", Size: 1, Accepted: old, Leased: true, LastReason: "connection refused"},
+		}, Next: "more"},
+		"/v1/retry":            api.Changed{Recipients: 1},
+		"/v1/cancel":           api.Changed{Recipients: 3},
+		"/v1/messages":         api.Sent{Message: id},
+		"/v1/reload":           struct{}{},
+		"/v1/subjects/find":    counts,
+		"/v1/subjects/erase":   counts,
+		"/v1/subjects/rectify": counts,
+		"/v1/subjects/export":  map[string]string{"store": "events", "kind": "event"},
+		"/v1/events": []api.Record{
+			{Position: 7, Event: event.Event{ID: "e1", Type: event.Accepted, Time: at, Message: id, Recipient: "a@example.net"}},
+			{Position: 8, Event: event.Event{ID: "e2", Type: event.Deferred, Time: at, Message: id, Recipient: "a@example.net", Site: "example.net", Reply: reply}},
+			{Position: 9, Event: event.Event{ID: "e3", Type: event.Clicked, Time: at, Message: id, Index: 1, Recipient: "b@example.net", URL: "https://shop.example/"}},
+			{Position: 10, Event: event.Event{ID: "e4", Type: event.Dropped, Time: at, Message: id, Index: 2, Recipient: "c@example.net", Reason: "suppressed: unsubscribed"}},
+		},
+	}
+}
+
+// TestOutput holds what each command that asks the daemon prints, for people
+// and as JSON, and what it asked. Times are taken out.
+func TestOutput(t *testing.T) {
+	t.Setenv("TZ", "UTC")
+	for name, line := range map[string]string{
+		"reload": "reload", "send": "send --from a@example.com b@example.net", "sites": "sites", "version": "version",
+		"queue-list": "queue list", "queue-show": "queue show --domain example.net --limit 2",
+		"queue-retry": "queue retry --all", "queue-cancel": "queue cancel --campaign november --reason wrong",
+		"events-tail": "events tail --after 6", "events-some": "events tail --type DEFERRED,clicked --count 1 --no-follow",
+		"privacy-find": "privacy find --tenant shop a@example.net", "privacy-erase": "privacy erase a@example.net",
+		"privacy-rectify": "privacy rectify --to b@example.net a@example.net", "privacy-export": "privacy export a@example.net",
+	} {
+		var text strings.Builder
+		for _, format := range [][]string{nil, {"--json"}} {
+			d := newDaemon(t, answers())
+			got := typed(t, "", append(append([]string{"--socket", d.socket}, format...), strings.Fields(line)...)...)
+			if got.status != 0 || got.errors != "" {
+				t.Errorf("%s: %d %s", line, got.status, got.errors)
+			}
+			text.WriteString("$ postrider " + strings.TrimSpace(strings.Join(format, "")+" "+line) + "\n" + got.out)
+			for _, asked := range d.asked {
+				text.WriteString("> " + asked + "\n")
+			}
+		}
+		golden(t, name+".txt", timeless(text.String()))
+	}
+}
+
+// timeless replaces what differs from run to run.
+func timeless(text string) string {
+	text = regexp.MustCompile(`"(accepted|due|oldest|next_due|started|until)": ?"[^"]+"`).ReplaceAllString(text, `"$1": "TIME"`)
+	text = regexp.MustCompile(`go1\.[0-9]+\.[0-9]+`).ReplaceAllString(text, "GO")
+	return regexp.MustCompile(`"message":"[A-Za-z0-9+/=]{60,}"`).ReplaceAllString(text, `"message":"BASE64"`)
+}
+
+// TestExitStatus proves which status and which words each kind of failure has.
+func TestExitStatus(t *testing.T) {
+	dir := t.TempDir()
+	none := filepath.Join(dir, "none")
+	refusing := newDaemon(t, map[string]any{
+		"/v1/reload":     &api.Error{Status: 422, Message: "a.toml:1:1: x: unknown key"},
+		"/v1/recipients": api.RecipientPage{},
+	})
+	for _, test := range []struct {
+		line   string
+		status int
+		want   string
+	}{
+		{"", 2, `postrider: expected one of "serve"`},
+		{"queeu", 2, `did you mean "queue"?`},
+		{"queue lst", 2, `did you mean "list"?`},
+		{"queue show --domian x", 2, `did you mean "--domain"?`},
+		{"send b@example.net", 2, "missing flags: --from=ADDRESS"},
+		{"dkim keygen example.com s --algorithm dsa", 2, "--algorithm must be one of"},
+		{"--socket " + none + " queue list", 1, "postrider: no daemon answers at " + none},
+		{"--socket " + refusing.socket + " reload", 1, "postrider: a.toml:1:1: x: unknown key"},
+		{"--socket " + refusing.socket + " queue show 06f2k3m8q0v1c4t5a6b7", 1, "is not in the queue"},
+		{"serve --config " + none, 1, "postrider: configuration: open " + none},
+		{"config check " + none, 1, "postrider: open " + none},
+		{"dkim check example.com --config " + none, 1, "postrider: open " + none},
+		{"send --from a@example.com --file " + none + " b@example.net", 1, "postrider: open " + none},
+		{"password", 1, "postrider: no password on standard input"},
+	} {
+		got := typed(t, "", strings.Fields(test.line)...)
+		if got.status != test.status || !strings.Contains(got.errors, test.want) || got.out != "" {
+			t.Errorf("%q: %d\nout    %s\nerrors %s", test.line, got.status, got.out, got.errors)
+		}
+	}
+	if got := typed(t, "", "--socket", refusing.socket, "queue", "show"); got.status != 0 || got.out != "nobody waits\n" {
+		t.Errorf("%+v", got)
+	}
+	if got := typed(t, "", "--socket", none, "version"); got.status != 0 || !strings.Contains(got.out, "not asked: no daemon answers") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestInterrupted proves that a stream ends well when the user ends it, and
+// that a command that was cut short says so.
+func TestInterrupted(t *testing.T) {
+	d := newDaemon(t, answers())
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for line, want := range map[string]int{"events tail": 0, "queue cancel --all": 1} {
+		var errors bytes.Buffer
+		arguments := append([]string{"--socket", d.socket}, strings.Fields(line)...)
+		if got := run(ctx, arguments, nil, io.Discard, &errors); got != want || (want == 1) != strings.Contains(errors.String(), "interrupted") {
+			t.Errorf("%s: %d %s", line, got, errors.String())
+		}
+	}
+}
+
+// TestHelp proves that each command has help with an example, and that each
+// example is a command line that is understood.
+func TestHelp(t *testing.T) {
+	var c commands
+	parser, err := kong.New(&c, kong.Name("postrider"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := examples()
+	for _, leaf := range parser.Model.Leaves(false) {
+		path := strings.TrimPrefix(leaf.FullPath(), "postrider ")
+		example := known[path]
+		delete(known, path)
+		got := typed(t, "", append(strings.Fields(path), "--help")...)
+		if got.status != 0 || example == "" || !strings.HasSuffix(got.out, "\nExample:\n  "+example+"\n") {
+			t.Errorf("%s: %d\n%s", path, got.status, got.out)
+		}
+		typed, _, _ := strings.Cut(example, " > ")
+		if _, err := parser.Parse(words(typed)[1:]); err != nil {
+			t.Errorf("%s: %v", example, err)
+		}
+		if !strings.HasPrefix(example, "postrider "+path) {
+			t.Errorf("%s: %s is for another", path, example)
+		}
+	}
+	if len(known) > 0 {
+		t.Errorf("examples of no command: %v", known)
+	}
+	if got := typed(t, "", "queue", "--help"); got.status != 0 || strings.Contains(got.out, "Example:") {
+		t.Errorf("%d\n%s", got.status, got.out)
+	}
+}
+
+// words splits as a shell does, as far as the examples go.
+func words(line string) []string {
+	var all []string
+	for _, word := range regexp.MustCompile(`'[^']*'|\S+`).FindAllString(line, -1) {
+		all = append(all, strings.Trim(word, "'"))
+	}
+	return all
+}

@@ -1,0 +1,109 @@
+package daemon
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/postrider-mta/postrider/daemon/config"
+	"github.com/postrider-mta/postrider/internal/account"
+	"github.com/postrider-mta/postrider/internal/mail"
+)
+
+// accounts is the account.Directory of the configuration file. A reload puts
+// another snapshot in its place; whoever holds a tenant keeps the one they
+// were given.
+type accounts struct {
+	current atomic.Pointer[accountSnapshot]
+}
+
+type accountSnapshot struct {
+	tenants     map[string]account.Tenant
+	credentials map[string]account.Credential
+}
+
+var _ account.Directory = (*accounts)(nil)
+
+// Tenant implements account.Directory.
+func (a *accounts) Tenant(name string) (account.Tenant, bool) {
+	t, ok := a.current.Load().tenants[name]
+	return t, ok
+}
+
+// Credential implements account.Directory.
+func (a *accounts) Credential(username string) (account.Credential, bool) {
+	c, ok := a.current.Load().credentials[username]
+	return c, ok
+}
+
+// weight is a stream's share of a site; 1 for what is not known any more.
+func (a *accounts) weight(tenant, stream string) int {
+	t, _ := a.Tenant(tenant)
+	return max(t.Streams[stream].Weight, 1)
+}
+
+// readAccounts builds a snapshot, reading the files that hold hashes.
+func readAccounts(c *config.Config) (*accountSnapshot, error) {
+	s := &accountSnapshot{tenants: map[string]account.Tenant{}, credentials: map[string]account.Credential{}}
+	for _, t := range c.Tenants {
+		tenant, err := makeTenant(c, t)
+		if err != nil {
+			return nil, fmt.Errorf("tenant %s: %w", t.Name, err)
+		}
+		s.tenants[t.Name] = tenant
+	}
+	for i := range c.Credentials {
+		credential, err := makeCredential(&c.Credentials[i])
+		if err != nil {
+			return nil, fmt.Errorf("credential %s: %w", c.Credentials[i].Username, err)
+		}
+		s.credentials[credential.Username] = credential
+	}
+	return s, nil
+}
+
+func makeTenant(c *config.Config, t config.Tenant) (account.Tenant, error) {
+	tenant := account.Tenant{
+		Name:          t.Name,
+		Streams:       map[string]account.Stream{},
+		DefaultStream: t.DefaultStream,
+		HideClient:    t.HideClient,
+		TrackingURL:   t.TrackingURL,
+	}
+	if t.DKIMDomain != "" {
+		domain, err := mail.ParseDomain(t.DKIMDomain)
+		if err != nil {
+			return tenant, err
+		}
+		tenant.DKIMDomain = domain
+	}
+	for _, s := range t.Streams {
+		track, err := account.ParseTrack(s.Track)
+		if err != nil {
+			return tenant, err
+		}
+		age := s.MaxAge
+		if age == 0 {
+			age = c.Queue.MaxAge
+		}
+		tenant.Streams[s.Name] = account.Stream{
+			Name: s.Name, Track: track, Unsubscribe: s.Unsubscribe, MaxAge: age, Weight: s.Weight,
+		}
+	}
+	return tenant, nil
+}
+
+func makeCredential(c *config.Credential) (account.Credential, error) {
+	hash, err := c.Hash()
+	if err != nil {
+		return account.Credential{}, err
+	}
+	credential := account.Credential{Username: c.Username, Tenant: c.Tenant, PasswordHash: hash}
+	for _, name := range c.FromDomains {
+		domain, err := mail.ParseDomain(name)
+		if err != nil {
+			return account.Credential{}, err
+		}
+		credential.FromDomains = append(credential.FromDomains, domain)
+	}
+	return credential, nil
+}

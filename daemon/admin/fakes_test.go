@@ -1,0 +1,170 @@
+package admin_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/postrider-mta/postrider/daemon/admin"
+	"github.com/postrider-mta/postrider/daemon/admin/api"
+	"github.com/postrider-mta/postrider/event"
+	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/internal/person"
+	"github.com/postrider-mta/postrider/privacy"
+	"github.com/postrider-mta/postrider/queue"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var errBroken = errors.New("broken")
+
+// fake is everything that the server asks. err, where set, is every answer.
+type fake struct {
+	err      error
+	fault    error
+	queues   []queue.Status
+	entries  []queue.Entry
+	next     string
+	selector queue.Selector
+	reason   string
+	limit    int
+	records  []event.Record
+	after    uint64
+	// follow, where set, is Follow after the records.
+	follow  func(ctx context.Context) error
+	export  []person.Record
+	subject person.Subject
+	to      mail.Address
+	sent    api.SendRequest
+	reloads int
+	log     strings.Builder
+}
+
+func (f *fake) Queues(context.Context) ([]queue.Status, error) { return f.queues, f.err }
+
+func (f *fake) List(_ context.Context, s queue.Selector, after string, limit int) ([]queue.Entry, string, error) {
+	f.selector, f.reason, f.limit = s, after, limit
+	return f.entries, f.next, f.err
+}
+
+func (f *fake) Cancel(_ context.Context, s queue.Selector, reason string) (int, error) {
+	f.selector, f.reason = s, reason
+	return 3, f.err
+}
+
+func (f *fake) Retry(_ context.Context, s queue.Selector) (int, error) {
+	f.selector = s
+	return 2, f.err
+}
+
+func (f *fake) Stats() queue.Stats {
+	return queue.Stats{Recipients: 5, Messages: 4, Fault: f.fault}
+}
+
+func (f *fake) Position() (uint64, error) { return 77, f.err }
+
+func (f *fake) Read(_ context.Context, after uint64, _ int) ([]event.Record, error) {
+	if f.after == 0 {
+		f.after = after
+	}
+	var records []event.Record
+	for _, r := range f.records {
+		if r.Position > after && len(records) < 2 {
+			records = append(records, r)
+		}
+	}
+	if len(records) == 0 {
+		return nil, f.err
+	}
+	return records, nil
+}
+
+func (f *fake) Follow(ctx context.Context, after uint64, yield func([]event.Record) error) error {
+	f.after = after
+	if err := yield(f.records); err != nil {
+		return err
+	}
+	return f.follow(ctx)
+}
+
+func (f *fake) counts(s person.Subject) ([]privacy.Count, error) {
+	f.subject = s
+	return []privacy.Count{{Holder: "queue", Count: 1}, {Holder: "events", Count: 2}}, f.err
+}
+
+func (f *fake) Find(_ context.Context, s person.Subject) ([]privacy.Count, error) { return f.counts(s) }
+
+func (f *fake) Erase(_ context.Context, s person.Subject) ([]privacy.Count, error) {
+	return f.counts(s)
+}
+
+func (f *fake) Rectify(_ context.Context, s person.Subject, to mail.Address) ([]privacy.Count, error) {
+	f.to = to
+	return f.counts(s)
+}
+
+func (f *fake) Export(_ context.Context, s person.Subject, yield func(string, person.Record) error) error {
+	f.subject = s
+	for _, r := range f.export {
+		if err := yield("events", r); err != nil {
+			return err
+		}
+	}
+	return f.err
+}
+
+func (f *fake) server() *admin.Server {
+	return admin.New(admin.Options{
+		Store: f, Events: f, Privacy: f,
+		Sites: func() []api.Site { return []api.Site{{Site: "mx.example.net", Connections: 2}} },
+		Send: func(_ context.Context, r api.SendRequest) (string, error) {
+			f.sent = r
+			return "0123456789abcdefghij", f.err
+		},
+		Reload: func(context.Context) error {
+			f.reloads++
+			return f.err
+		},
+		Ready:    func() error { return f.fault },
+		Gatherer: prometheus.NewRegistry(), Version: "1.2.3", Started: time.Unix(1_700_000_000, 0).UTC(),
+		Logger: slog.New(slog.NewTextHandler(&f.log, nil)),
+	})
+}
+
+// ask sends one request to the control handler; aborted reports an answer
+// that was broken off.
+func (f *fake) ask(method, path, body string) (response *httptest.ResponseRecorder, aborted bool) {
+	return ask(f.server().Control(), method, path, body)
+}
+
+func ask(h http.Handler, method, path, body string) (response *httptest.ResponseRecorder, aborted bool) {
+	response = httptest.NewRecorder()
+	defer func() {
+		if failure := recover(); failure != nil {
+			if failure != http.ErrAbortHandler {
+				panic(failure)
+			}
+			aborted = true
+		}
+	}()
+	h.ServeHTTP(response, httptest.NewRequest(method, path, io.NopCloser(strings.NewReader(body))))
+	return response, false
+}
+
+func address(t *testing.T, text string) mail.Address {
+	t.Helper()
+	a, err := mail.ParseAddress(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}

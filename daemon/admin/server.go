@@ -1,0 +1,210 @@
+// Package admin serves the operator: the control interface on a unix socket,
+// whose file permissions are the credential, and metrics and health on a
+// listener of their own.
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/postrider-mta/postrider/daemon/admin/api"
+	"github.com/postrider-mta/postrider/event"
+	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/internal/person"
+	"github.com/postrider-mta/postrider/privacy"
+	"github.com/postrider-mta/postrider/queue"
+)
+
+// maxRequest bounds the body of a control request: a message to send is the
+// largest, and it comes in base64.
+const maxRequest = 64 << 20
+
+// Store is what the operator asks of the queue; queue.Store has it.
+type Store interface {
+	Queues(ctx context.Context) ([]queue.Status, error)
+	List(ctx context.Context, s queue.Selector, after string, limit int) ([]queue.Entry, string, error)
+	Cancel(ctx context.Context, s queue.Selector, reason string) (int, error)
+	Retry(ctx context.Context, s queue.Selector) (int, error)
+	Stats() queue.Stats
+}
+
+// Events is the log that the operator reads.
+type Events interface {
+	Position() (uint64, error)
+	Read(ctx context.Context, after uint64, limit int) ([]event.Record, error)
+	Follow(ctx context.Context, after uint64, yield func([]event.Record) error) error
+}
+
+// Privacy does the duties of the law over every store of personal data.
+type Privacy interface {
+	Find(ctx context.Context, subject person.Subject) ([]privacy.Count, error)
+	Export(ctx context.Context, subject person.Subject, yield func(holder string, record person.Record) error) error
+	Rectify(ctx context.Context, subject person.Subject, to mail.Address) ([]privacy.Count, error)
+	Erase(ctx context.Context, subject person.Subject) ([]privacy.Count, error)
+}
+
+// Options of a Server. All are required.
+type Options struct {
+	Store   Store
+	Events  Events
+	Privacy Privacy
+	// Sites returns the destination sites in use.
+	Sites func() []api.Site
+	// Send hands in a message as submission would take it.
+	Send func(ctx context.Context, request api.SendRequest) (id string, err error)
+	// Reload reads the configuration again; on an error nothing has changed.
+	Reload func(ctx context.Context) error
+	// Ready returns nil while the daemon can accept mail.
+	Ready    func() error
+	Gatherer prometheus.Gatherer
+	Version  string
+	Started  time.Time
+	Logger   *slog.Logger
+}
+
+// Server answers the operator.
+type Server struct {
+	options    Options
+	maxRequest int64
+}
+
+// New returns a Server that listens nowhere yet: Control and Health are its
+// handlers.
+func New(options Options) *Server { return &Server{options: options, maxRequest: maxRequest} }
+
+// Control is the handler for the unix socket.
+func (s *Server) Control() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /v1/version", s.answer(s.version))
+	mux.Handle("GET /v1/queues", s.answer(s.queues))
+	mux.Handle("GET /v1/sites", s.answer(s.sites))
+	mux.Handle("POST /v1/recipients", s.answer(s.recipients))
+	mux.Handle("POST /v1/retry", s.answer(s.retry))
+	mux.Handle("POST /v1/cancel", s.answer(s.cancel))
+	mux.Handle("POST /v1/messages", s.answer(s.send))
+	mux.Handle("POST /v1/reload", s.answer(s.reload))
+	mux.Handle("POST /v1/subjects/export", http.HandlerFunc(s.export))
+	mux.Handle("POST /v1/subjects/{duty}", s.answer(s.subject))
+	mux.Handle("GET /v1/events", http.HandlerFunc(s.events))
+	mux.Handle("/", s.answer(func(*http.Request) (any, error) {
+		return nil, fail(http.StatusNotFound, "no such resource")
+	}))
+	return http.MaxBytesHandler(mux, s.maxRequest)
+}
+
+// Health is the handler for the metrics listener. It changes nothing and
+// tells of nobody.
+func (s *Server) Health() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := s.options.Ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ready\n"))
+	})
+	return mux
+}
+
+// answer turns a function of a request into a handler that speaks JSON.
+func (s *Server) answer(respond func(*http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := respond(r)
+		if err != nil {
+			s.refuse(w, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, body)
+	})
+}
+
+func (s *Server) refuse(w http.ResponseWriter, err error) {
+	var failure *api.Error
+	switch {
+	case errors.As(err, &failure):
+	case errors.Is(err, queue.ErrNotFound):
+		failure = fail(http.StatusNotFound, err.Error())
+	case errors.Is(err, queue.ErrFull), errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed):
+		failure = fail(http.StatusServiceUnavailable, err.Error())
+	case errors.Is(err, context.Canceled):
+		// The client has gone, or the daemon stops: no fault to log.
+		failure = fail(http.StatusServiceUnavailable, "cut short: "+err.Error())
+	default:
+		s.options.Logger.Error("admin request failed", "error", err)
+		failure = fail(http.StatusInternalServerError, err.Error())
+	}
+	writeJSON(w, failure.Status, failure)
+}
+
+func fail(status int, message string) *api.Error {
+	return &api.Error{Status: status, Message: message}
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	// The client may have gone: there is nobody left to tell.
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+// decode reads the request's JSON: one value, in which unknown fields are
+// mistakes.
+func decode[Request any](r *http.Request) (Request, error) {
+	var request Request
+	decoder := json.NewDecoder(r.Body)
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(&request)
+	if err == nil {
+		if _, err = decoder.Token(); err == nil {
+			err = errors.New("there is more than one value")
+		}
+	}
+	var large *http.MaxBytesError
+	switch {
+	case errors.Is(err, io.EOF) && decoder.InputOffset() > 0:
+		return request, nil
+	case errors.As(err, &large):
+		return request, fail(http.StatusRequestEntityTooLarge, fmt.Sprintf("request body: it is larger than %d octets", large.Limit))
+	default:
+		return request, fail(http.StatusBadRequest, "request body: "+err.Error())
+	}
+}
+
+func (s *Server) version(*http.Request) (any, error) {
+	return api.Version{Version: s.options.Version, Go: runtime.Version(), Started: s.options.Started}, nil
+}
+
+func (s *Server) sites(*http.Request) (any, error) { return s.options.Sites(), nil }
+
+func (s *Server) reload(r *http.Request) (any, error) {
+	if err := s.options.Reload(r.Context()); err != nil {
+		return nil, fail(http.StatusUnprocessableEntity, err.Error())
+	}
+	return struct{}{}, nil
+}
+
+func (s *Server) send(r *http.Request) (any, error) {
+	request, err := decode[api.SendRequest](r)
+	if err != nil {
+		return nil, err
+	}
+	id, err := s.options.Send(r.Context(), request)
+	if err != nil {
+		return nil, err
+	}
+	return api.Sent{Message: id}, nil
+}

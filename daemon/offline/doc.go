@@ -1,0 +1,3 @@
+// Package offline does what an operator needs before, or without, a running
+// daemon: passwords to hash, keys to make, DNS records to compare.
+package offline

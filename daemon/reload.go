@@ -1,0 +1,125 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/postrider-mta/postrider/daemon/config"
+	"github.com/postrider-mta/postrider/dkim"
+	"github.com/postrider-mta/postrider/mta/route"
+	"github.com/postrider-mta/postrider/mta/shape"
+	"github.com/postrider-mta/postrider/mta/submission"
+)
+
+// reloader lets one reload run at a time: the socket and SIGHUP both ask.
+type reloader struct{ mu sync.Mutex }
+
+// state is what a reload can change, made whole before any of it is put in
+// place.
+type state struct {
+	config       *config.Config
+	accounts     *accountSnapshot
+	signer       *dkim.Signer
+	router       *route.Router
+	limits       shape.Options
+	certificates map[string]*tls.Certificate
+}
+
+// prepare does everything that can fail, and changes nothing.
+func (d *daemon) prepare(c *config.Config) (*state, error) {
+	accounts, accountsError := readAccounts(c)
+	signer, signerError := loadSigner(c, d.logger)
+	router, routerError := newRouter(c)
+	certificates, certificatesError := loadCertificates(c)
+	s := &state{
+		config: c, accounts: accounts, signer: signer, router: router,
+		limits: limits(c), certificates: certificates,
+	}
+	return s, errors.Join(accountsError, signerError, routerError, certificatesError)
+}
+
+// apply puts a state in place. It cannot fail.
+func (s *state) apply(d *daemon) {
+	d.config.Store(s.config)
+	d.level.Set(logLevel(s.config.Log.Level))
+	d.accounts.current.Store(s.accounts)
+	d.signer.current.Store(s.signer)
+	d.router.replace(s.router)
+	d.keys.replace(s.certificates)
+	if d.shaper == nil {
+		d.shaper = shape.New(s.limits)
+		return
+	}
+	d.shaper.Configure(s.limits)
+}
+
+// reload reads the configuration again. On an error nothing has changed.
+func (d *daemon) reload(context.Context) error {
+	d.reloading.mu.Lock()
+	defer d.reloading.mu.Unlock()
+	c, err := config.Load(d.options.ConfigFile)
+	if err != nil {
+		return err
+	}
+	waiting := config.NeedsRestart(d.begun, c)
+	keepBegun(c, d.begun)
+	next, err := d.prepare(c)
+	if err != nil {
+		return err
+	}
+	if err := next.serves(c.Listeners); err != nil {
+		return err
+	}
+	if err := d.submission.Reload(d.accounts, submissionLimits(c), nil); err != nil {
+		return fmt.Errorf("submission: %w", err)
+	}
+	next.apply(d)
+	if len(waiting) > 0 {
+		d.logger.Warn("some changes wait for a restart", "keys", waiting)
+	}
+	d.logger.Info("configuration reloaded")
+	return nil
+}
+
+// keepBegun takes back what only a restart changes and what parts of the
+// daemon read later on. Listeners stay what they are, with other certificates.
+func keepBegun(c, begun *config.Config) {
+	c.Hostname, c.DataDir, c.Queue, c.Admin = begun.Hostname, begun.DataDir, begun.Queue, begun.Admin
+	c.Delivery.DrainTimeout = begun.Delivery.DrainTimeout
+	listeners := slices.Clone(begun.Listeners)
+	for i := range listeners {
+		l := &listeners[i]
+		l.Certificate, l.Key = "", "" // the loaded one stays where no other is named
+		for _, named := range c.Listeners {
+			if named.Name == l.Name {
+				l.Certificate, l.Key = named.Certificate, named.Key
+			}
+		}
+	}
+	c.Listeners = listeners
+}
+
+// serves checks that the tenants of the listeners are still there.
+func (s *state) serves(listeners []config.Listener) error {
+	for _, l := range listeners {
+		tenant := trustedTenant(&l)
+		if _, known := s.accounts.tenants[tenant]; !known && tenant != "" {
+			return fmt.Errorf("listener %s takes mail for tenant %s, who is not in the file any more: restart instead", l.Name, tenant)
+		}
+	}
+	return nil
+}
+
+func submissionLimits(c *config.Config) submission.Limits {
+	return submission.Limits{
+		Connections: c.Limits.Connections, ConnectionsPerIP: c.Limits.ConnectionsPerIP,
+		Recipients: c.Limits.Recipients, Messages: c.Limits.MessagesPerConnection,
+		MessageSize: int64(c.Limits.MessageSize), Memory: int64(c.Limits.DataMemory),
+		AuthFailures: c.Limits.AuthFailures, Hashing: c.Limits.PasswordHashing,
+		Idle: c.Limits.IdleTimeout, Session: c.Limits.SessionTimeout,
+	}
+}

@@ -1,0 +1,98 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/postrider-mta/postrider/internal/account"
+	"github.com/postrider-mta/postrider/mta/delivery"
+	"github.com/postrider-mta/postrider/queue"
+	"github.com/postrider-mta/postrider/tracking"
+	"github.com/postrider-mta/postrider/tracking/rewrite"
+	"github.com/postrider-mta/postrider/tracking/token"
+)
+
+// renderer puts into a message what its tenant, its stream and the message
+// itself ask for.
+type renderer struct {
+	accounts account.Directory
+	keys     *token.Keyring
+	logger   *slog.Logger
+	failures *prometheus.CounterVec
+}
+
+var _ delivery.Renderer = (*renderer)(nil)
+
+func newRenderer(accounts account.Directory, keys *token.Keyring, logger *slog.Logger, metrics prometheus.Registerer) (*renderer, error) {
+	failures := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "postrider_render_failures_total",
+		Help: "Messages that went out without what should have been put into them, by reason.",
+	}, []string{"reason"})
+	if err := metrics.Register(failures); err != nil {
+		return nil, err
+	}
+	return &renderer{accounts: accounts, keys: keys, logger: logger, failures: failures}, nil
+}
+
+// wishes are what is to be put into a message.
+type wishes struct {
+	base        string
+	track       account.Track
+	unsubscribe bool
+}
+
+func (w wishes) none() bool { return w.base == "" || w.track == account.TrackNone && !w.unsubscribe }
+
+// wishes fails closed: a tenant or a stream that is gone measures nobody.
+func (r *renderer) wishes(m *queue.Message) wishes {
+	tenant, ok := r.accounts.Tenant(m.Tenant)
+	if !ok {
+		return wishes{}
+	}
+	stream, ok := tenant.Streams[m.Stream]
+	if !ok {
+		return wishes{}
+	}
+	return wishes{base: tenant.TrackingURL, track: m.Track, unsubscribe: stream.Unsubscribe}
+}
+
+// Shared implements delivery.Renderer.
+func (r *renderer) Shared(m *queue.Message) bool { return r.wishes(m).none() }
+
+// Render implements delivery.Renderer. Whatever goes wrong, the message goes
+// out as it was handed in, and is counted.
+func (r *renderer) Render(_ context.Context, d *queue.Delivery, body []byte) (delivery.Rendered, error) {
+	wishes := r.wishes(d.Message)
+	if wishes.none() {
+		return delivery.Rendered{Message: body}, nil
+	}
+	return delivery.Rendered{Message: r.personal(d, body, wishes), Personal: true}, nil
+}
+
+func (r *renderer) personal(d *queue.Delivery, body []byte, wishes wishes) []byte {
+	links, err := tracking.NewLinks(wishes.base, r.keys)
+	if err != nil {
+		return r.untouched(d, body, "url", err)
+	}
+	out, rendered, err := tracking.Render(body, tracking.RenderOptions{
+		Links: links, Message: d.Message.ID, Index: uint32(d.Index),
+		Tenant: d.Message.Tenant, Stream: d.Message.Stream, Address: d.Recipient.Address,
+		Opens: wishes.track&account.TrackOpens != 0, Clicks: wishes.track&account.TrackClicks != 0,
+		Unsubscribe: wishes.unsubscribe,
+	})
+	if err != nil {
+		return r.untouched(d, body, "options", err)
+	}
+	if rendered.Untouched != nil {
+		return r.untouched(d, out, rewrite.Reason(rendered.Untouched), rendered.Untouched)
+	}
+	return out
+}
+
+func (r *renderer) untouched(d *queue.Delivery, message []byte, reason string, err error) []byte {
+	r.failures.WithLabelValues(reason).Inc()
+	r.logger.Debug("message goes out without tracking", "message", d.Message.ID, "reason", reason, "error", err)
+	return message
+}

@@ -1,0 +1,106 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/postrider-mta/postrider/daemon/config"
+	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/privacy/suppress"
+	"github.com/postrider-mta/postrider/tracking"
+	"github.com/postrider-mta/postrider/tracking/token"
+)
+
+// loadTokenKeys reads the keys of the tracked links, and makes the first one
+// where there is none: mail that is sent without the file would carry links
+// that nobody can open.
+func (d *daemon) loadTokenKeys(c *config.Config) error {
+	secret, err := config.SecretFile(c.Tracking.Keys).Read()
+	text := []byte(secret.Reveal())
+	if errors.Is(err, fs.ErrNotExist) {
+		text, err = createTokenKeys(c.Tracking.Keys)
+	}
+	if err != nil {
+		return err
+	}
+	d.tokens, err = token.ParseKeyFile(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Tracking.Keys, err)
+	}
+	return nil
+}
+
+func createTokenKeys(path string) ([]byte, error) {
+	var text bytes.Buffer
+	text.WriteString("# Keys of the tracked links. Links in mail that is sent die with them.\n")
+	if err := token.WriteKeyLine(&text, 0, token.Generate()); err != nil {
+		return nil, err
+	}
+	return text.Bytes(), writeDurably(path, text.Bytes())
+}
+
+// writeDurably creates a file for its owner alone; after a crash it is whole
+// or not there.
+func writeDurably(path string, content []byte) error {
+	temporary, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = temporary.Write(content)
+	err = errors.Join(err, temporary.Sync(), temporary.Close())
+	if err == nil {
+		err = os.Rename(temporary.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temporary.Name()))
+	}
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}
+
+func (d *daemon) startTracker(c *config.Config) error {
+	if c.Tracking.Listen == "" {
+		return nil
+	}
+	listener, err := listen(c.Tracking.Listen, sharedSocket)
+	if err != nil {
+		return err
+	}
+	tracker, err := tracking.New(tracking.Options{
+		Keys: d.tokens, Recorder: d.store, Unsubscriber: &unsubscriber{d.suppress},
+		Logger: d.logger, Registerer: d.metrics, Window: c.Tracking.RecordWindow,
+	})
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	d.logger.Info("tracker listening", "address", listener.Addr().String())
+	d.run(part{
+		name:  "tracker",
+		serve: func() error { return tracker.Serve(listener) },
+		stop:  tracker.Shutdown,
+	})
+	return nil
+}
+
+// unsubscriber turns a reader's wish into a suppression.
+type unsubscriber struct{ suppressions *suppress.Store }
+
+var _ tracking.Unsubscriber = (*unsubscriber)(nil)
+
+// Unsubscribe implements tracking.Unsubscriber.
+func (u *unsubscriber) Unsubscribe(ctx context.Context, tenant, stream string, address mail.Address, message string, _ int) error {
+	_, err := u.suppressions.Add(ctx, suppress.Entry{
+		Tenant: tenant, Stream: stream, Address: address,
+		Reason: suppress.Unsubscribed, Time: time.Now(), Source: message,
+	})
+	return err
+}
