@@ -52,7 +52,7 @@ func (j *Journal) copyAside(segment uint32, s stretch) error {
 	if err != nil {
 		return errors.Join(err, j.options.Files.Remove(name))
 	}
-	return nil
+	return j.options.Files.SyncDir(dir)
 }
 
 func (j *Journal) copyStretch(to io.WriterAt, segment uint32, s stretch) error {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -293,6 +294,88 @@ func TestFlippedBitSetsOneRecordAside(t *testing.T) {
 			}
 		})
 	}
+}
+
+// groupOfThree holds the committer back until three writes wait for it, and
+// returns them in the order of the file; what was written before and, if asked
+// for, after stands in groups of its own.
+func groupOfThree(t *testing.T, after bool) (dir, file string, group []*Write) {
+	t.Helper()
+	dir = t.TempDir()
+	held := make(chan struct{})
+	first := true
+	j := open(t, Options{Dir: dir, Committed: func(writes []*Write) {
+		if first {
+			first = false
+			<-held
+		}
+		if len(writes) == 3 {
+			group = writes
+		}
+	}})
+	var wait sync.WaitGroup
+	wait.Go(func() { appendText(t, j, "before") })
+	for j.End() == MakePosition(0, 0) { // written, and held back
+		runtime.Gosched()
+	}
+	for range 3 {
+		wait.Go(func() { appendText(t, j, "together") })
+	}
+	for waiting := 0; waiting < 3; runtime.Gosched() {
+		j.mu.Lock()
+		waiting = len(j.pending)
+		j.mu.Unlock()
+	}
+	close(held)
+	wait.Wait()
+	if after {
+		appendText(t, j, "after")
+	}
+	j.Close()
+	if len(group) != 3 {
+		t.Fatalf("%d writes in the group", len(group))
+	}
+	return dir, filepath.Join(dir, segmentName(group[0].Position.Segment())), group
+}
+
+// TestDamageInsideAGroupIsTornOnlyInTheLast tells bytes that a crash never
+// finished from bytes that were synced, which somebody relies on: a later group
+// proves the sync.
+func TestDamageInsideAGroupIsTornOnlyInTheLast(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		for i := range 2 { // the third is the tail where nothing follows
+			dir, file, group := groupOfThree(t, after)
+			change(t, file, func(b []byte) []byte { b[group[i].Position.Offset()+recordHeaderSize] ^= 0x10; return b })
+			_, report := replay(t, open(t, Options{Dir: dir}), 0)
+			if (report.Damaged == 1) != after || (report.Torn > 0) == after || asideFiles(t, dir) != 1 {
+				t.Errorf("a group after it: %v, record %d: %+v", after, i, report)
+			}
+		}
+	}
+}
+
+// TestSetAsideBytesAreDurable: the copy may be the only one before long.
+func TestSetAsideBytesAreDurable(t *testing.T) {
+	dir, file, writes := fiveRecords(t)
+	change(t, file, func(b []byte) []byte { b[writes[2].Position.Offset()+recordHeaderSize] ^= 0x10; return b })
+	files := &faulty{}
+	synced := map[string]bool{}
+	j := open(t, Options{Dir: dir, Files: syncedDirs{files, synced}})
+	replay(t, j, 0)
+	if !synced[filepath.Join(dir, damagedDir)] {
+		t.Errorf("synced %v", synced)
+	}
+}
+
+// syncedDirs notes the folders that were synced.
+type syncedDirs struct {
+	FileSystem
+	seen map[string]bool
+}
+
+func (s syncedDirs) SyncDir(name string) error {
+	s.seen[name] = true
+	return s.FileSystem.SyncDir(name)
 }
 
 func TestDamagedSegmentHeaderLosesNoRecord(t *testing.T) {

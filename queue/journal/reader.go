@@ -39,6 +39,9 @@ type scanner struct {
 	// bad is called for each stretch that cannot be parsed.
 	bad func(stretch) error
 
+	// group is that of the last record: all before it was synced.
+	group int64
+
 	buffer []byte
 	base   int64
 }
@@ -52,7 +55,7 @@ func (s *scanner) next() (Record, error) {
 		if ok && at+header.size() <= s.limit {
 			payload := s.bytes(at+recordHeaderSize, int64(header.length))
 			if checksum(0, payload) == header.sum {
-				s.offset = at + header.size()
+				s.offset, s.group = at+header.size(), int64(header.group)
 				record := Record{
 					Position: MakePosition(s.segment, uint32(at)),
 					End:      MakePosition(s.segment, uint32(s.offset)),

@@ -120,6 +120,8 @@ type pass struct {
 	last, exact bool
 	report      *Report
 	each        func(Record) error
+	// doubtful stretches are of the last group so far.
+	doubtful []stretch
 }
 
 func (p *pass) run(from Position) error {
@@ -135,11 +137,13 @@ func (p *pass) run(from Position) error {
 	for {
 		record, err := s.next()
 		if errors.Is(err, io.EOF) {
+			p.torn()
 			return nil
 		}
 		if err != nil {
 			return err
 		}
+		p.synced(s.group)
 		p.report.Records++
 		if err := p.each(record); err != nil {
 			return err
@@ -155,17 +159,38 @@ func (p *pass) bad(s stretch) error {
 	case s.zeros && atEnd && !p.exact:
 		return p.cut(s.from)
 	case s.unsynced && p.last:
-		p.report.Torn += s.to - s.from
-		p.journal.options.Logger.Warn("journal: write was torn by a crash", "segment", p.segment, "octets", s.to-s.from)
-		p.journal.setAside(p.segment, s)
+		p.doubtful = append(p.doubtful, s)
 		if atEnd {
+			p.torn()
 			return p.cut(s.from)
 		}
 		return nil
 	}
+	p.damaged(s)
+	return nil
+}
+
+func (p *pass) damaged(s stretch) {
 	p.report.Damaged++
 	p.journal.damage(p.segment, s)
-	return nil
+}
+
+// synced settles the doubt over what lies before the beginning of a group.
+func (p *pass) synced(group int64) {
+	for len(p.doubtful) > 0 && p.doubtful[0].from < group {
+		p.damaged(p.doubtful[0])
+		p.doubtful = p.doubtful[1:]
+	}
+}
+
+// torn settles it for the last group: its sync may never have been answered.
+func (p *pass) torn() {
+	for _, s := range p.doubtful {
+		p.report.Torn += s.to - s.from
+		p.journal.options.Logger.Warn("journal: write was torn by a crash", "segment", p.segment, "octets", s.to-s.from)
+		p.journal.setAside(p.segment, s)
+	}
+	p.doubtful = nil
 }
 
 // cut ends the last segment behind its last record.
