@@ -3,10 +3,13 @@ package daemon
 import (
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/postrider-mta/postrider/daemon/config"
 	"github.com/postrider-mta/postrider/internal/account"
 	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/internal/window"
+	"github.com/postrider-mta/postrider/queue"
 )
 
 // accounts is the account.Directory of the configuration file. A reload puts
@@ -41,6 +44,13 @@ func (a *accounts) weight(tenant, stream string) int {
 	return max(t.Streams[stream].Weight, 1)
 }
 
+// opens is when a queue's mail may leave; zero if it may now. What is not
+// known any more is not kept waiting.
+func (a *accounts) opens(key queue.Key, now time.Time) time.Time {
+	t, _ := a.Tenant(key.Tenant)
+	return t.Streams[key.Stream].Windows.Opens(now)
+}
+
 // readAccounts builds a snapshot, reading the files that hold hashes.
 func readAccounts(c *config.Config) (*accountSnapshot, error) {
 	s := &accountSnapshot{tenants: map[string]account.Tenant{}, credentials: map[string]account.Credential{}}
@@ -68,6 +78,7 @@ func makeTenant(c *config.Config, t config.Tenant) (account.Tenant, error) {
 		DefaultStream: t.DefaultStream,
 		HideClient:    t.HideClient,
 		TrackingURL:   t.TrackingURL,
+		Quota:         account.Quota{Messages: int64(t.MaxMessages), Bytes: int64(t.MaxBytes), PerHour: t.MaxPerHour},
 	}
 	if t.DKIMDomain != "" {
 		domain, err := mail.ParseDomain(t.DKIMDomain)
@@ -85,11 +96,23 @@ func makeTenant(c *config.Config, t config.Tenant) (account.Tenant, error) {
 		if age == 0 {
 			age = c.Queue.MaxAge
 		}
+		windows, err := makeWindows(s)
+		if err != nil {
+			return tenant, fmt.Errorf("stream %s: %w", s.Name, err)
+		}
 		tenant.Streams[s.Name] = account.Stream{
-			Name: s.Name, Track: track, Unsubscribe: s.Unsubscribe, MaxAge: age, Weight: s.Weight,
+			Name: s.Name, Track: track, Unsubscribe: s.Unsubscribe, MaxAge: age, Weight: s.Weight, Windows: windows,
 		}
 	}
 	return tenant, nil
+}
+
+func makeWindows(s config.Stream) (window.Windows, error) {
+	location, err := time.LoadLocation(s.TimeZone)
+	if err != nil {
+		return window.Windows{}, err
+	}
+	return window.Parse(s.Windows, location)
 }
 
 func makeCredential(c *config.Credential) (account.Credential, error) {

@@ -1,12 +1,15 @@
 package daemon
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
 	"github.com/postrider-mta/postrider/internal/account"
 	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/internal/window"
 	"github.com/postrider-mta/postrider/mta/submission/password"
+	"github.com/postrider-mta/postrider/queue"
 )
 
 func withAccounts(hashFile string) string {
@@ -60,8 +63,10 @@ func TestAccounts(t *testing.T) {
 		t.Errorf("%+v", shop)
 	}
 	digest := account.Stream{Name: "digest", Track: account.TrackClicks, Unsubscribe: true, MaxAge: time.Hour, Weight: 3}
-	if got := shop.Streams["digest"]; got != digest {
-		t.Errorf("%+v", got)
+	if got := shop.Streams["digest"]; !got.Windows.Opens(time.Now()).IsZero() {
+		t.Errorf("a stream without windows opens %v", got.Windows.Opens(time.Now()))
+	} else if got.Windows = (window.Windows{}); !reflect.DeepEqual(got, digest) {
+		t.Errorf("%+v", shop.Streams["digest"])
 	}
 	if age := shop.Streams[account.Marketing].MaxAge; age != 48*time.Hour {
 		t.Errorf("a stream without its own max_age has %v", age)
@@ -101,4 +106,40 @@ func TestAccountErrors(t *testing.T) {
 	c.Tenants[0].DKIMDomain = "not a domain"
 	_, err = readAccounts(c)
 	contains(t, err, "tenant shop: ")
+}
+
+// TestQuotasAndWindows proves that the directory has the quotas and that the
+// queue is told when a stream's mail may leave.
+func TestQuotasAndWindows(t *testing.T) {
+	s := newSite(t, `
+hostname = "mail.example.com"
+[[tenant]]
+name = "shop"
+max_messages = 10
+max_bytes = "1MB"
+max_per_hour = 100
+windows = "Mon-Fri 08:00-20:00"
+time_zone = "Europe/Berlin"
+[[tenant.stream]]
+name = "transactional"
+windows = []
+`)
+	snapshot, err := readAccounts(s.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a accounts
+	a.current.Store(snapshot)
+	shop, _ := a.Tenant("shop")
+	if want := (account.Quota{Messages: 10, Bytes: 1_000_000, PerHour: 100}); shop.Quota != want {
+		t.Errorf("quota %+v", shop.Quota)
+	}
+	sunday := time.Date(2026, 3, 29, 12, 0, 0, 0, time.UTC)
+	for stream, want := range map[string]time.Time{
+		account.Marketing: sunday.Add(18 * time.Hour), account.Transactional: {}, "gone": {},
+	} {
+		if got := a.opens(queue.Key{Tenant: "shop", Stream: stream}, sunday); !got.Equal(want) {
+			t.Errorf("%s opens %v, want %v", stream, got, want)
+		}
+	}
 }

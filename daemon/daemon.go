@@ -211,7 +211,8 @@ func (d *daemon) startQueue(c *config.Config) error {
 		Dir: c.DataDir, Events: &loggedEvents{d.events, d.logger, d.fullAddresses}, Logger: d.logger,
 		SegmentBytes: int64(c.Queue.SegmentSize), MinFree: orNone(int64(c.Queue.MinFree)),
 		CheckpointBytes: int64(c.Queue.CheckpointSize), CheckpointInterval: c.Queue.CheckpointInterval,
-		RestartDelay: orNone(c.Queue.RestartDelay),
+		CompactFreeShare: c.Queue.CompactFreeShare, CompactMinBytes: int64(c.Queue.CompactMinSize),
+		RestartDelay: orNone(c.Queue.RestartDelay), Opens: d.accounts.opens,
 	})
 	if err != nil {
 		return err

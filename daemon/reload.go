@@ -47,6 +47,9 @@ func (s *state) apply(d *daemon) {
 	d.config.Store(s.config)
 	d.level.Set(logLevel(s.config.Log.Level))
 	d.accounts.current.Store(s.accounts)
+	if d.store != nil {
+		d.store.Recheck()
+	}
 	d.signer.current.Store(s.signer)
 	d.router.replace(s.router)
 	d.keys.replace(s.certificates)

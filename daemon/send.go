@@ -35,6 +35,9 @@ func (d *daemon) send(ctx context.Context, request api.SendRequest) (string, err
 	if errors.Is(err, submission.ErrRefused) {
 		return "", badRequest(err)
 	}
+	if errors.Is(err, submission.ErrQuota) {
+		return "", &api.Error{Status: http.StatusTooManyRequests, Message: err.Error()}
+	}
 	return id.String(), err
 }
 

@@ -67,6 +67,19 @@ type Store interface {
 	// Retry makes every waiting recipient that matches due now.
 	Retry(ctx context.Context, s Selector) (int, error)
 
+	// Hold keeps every recipient that matches, now or later, from being offered
+	// until the hold is released, durably. What is leased goes on, and what has
+	// expired is offered all the same, so that it can be expired. A hold with
+	// the id of another replaces it.
+	Hold(ctx context.Context, h Hold) error
+	// Release ends a hold durably, lets what it kept back be offered at once,
+	// and returns how many waiting recipients it matched.
+	Release(ctx context.Context, id ID) (int, error)
+	// Holds returns the holds in force, ordered by id.
+	Holds(ctx context.Context) ([]Hold, error)
+	// Usage returns what a tenant has waiting; it is cheap and exact.
+	Usage(tenant string) Usage
+
 	// Queues returns a status for each queue that holds anything, ordered by
 	// key.
 	Queues(ctx context.Context) ([]Status, error)
@@ -112,6 +125,10 @@ type Status struct {
 	Oldest time.Time
 	// NextDue is when the next recipient is due; zero if all are leased.
 	NextDue time.Time
+	// Held reports a hold on all of the queue.
+	Held bool
+	// Opens is when the queue may next be offered; zero if it may now.
+	Opens time.Time
 }
 
 // Entry is one owed recipient as an operator sees it.
@@ -122,6 +139,8 @@ type Entry struct {
 	Attempts  int
 	Due       time.Time
 	Leased    bool
+	// Held is the reason of a hold that matches; empty for none.
+	Held string
 	// Last is the event of the last deferral; nil before the first.
 	Last *event.Event
 }

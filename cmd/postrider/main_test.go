@@ -74,7 +74,11 @@ func (d *fakeDaemon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	d.asked = append(d.asked, strings.TrimSpace(r.URL.RequestURI()+" "+string(body)))
 	encoder := json.NewEncoder(w)
-	switch answer := d.answers[r.URL.Path].(type) {
+	found, ok := d.answers[r.Method+" "+r.URL.Path]
+	if !ok {
+		found = d.answers[r.URL.Path]
+	}
+	switch answer := found.(type) {
 	case *api.Error:
 		w.WriteHeader(answer.Status)
 		_ = encoder.Encode(answer)
@@ -117,7 +121,8 @@ func answers() map[string]any {
 		"/v1/queues": api.Queues{
 			Queues: []api.Queue{
 				{Tenant: "shop", Stream: "marketing", Domain: "example.net", Waiting: 1200, Leased: 20, Oldest: old, NextDue: old},
-				{Tenant: "shop", Stream: "transactional", Domain: "b.example", Waiting: 1, Oldest: old},
+				{Tenant: "shop", Stream: "transactional", Domain: "b.example", Waiting: 1, Oldest: old, Held: true},
+				{Tenant: "shop", Stream: "marketing", Domain: "c.example", Waiting: 3, Oldest: old, NextDue: old, Opens: time.Now().Add(2*time.Hour + 30*time.Second)},
 			},
 			Recipients: 1201, Messages: 1, Fault: "disk full",
 		},
@@ -131,7 +136,15 @@ func answers() map[string]any {
 		"/v1/recipients": api.RecipientPage{Recipients: []api.Recipient{
 			{Message: id, Index: 1, Recipient: "a@example.net", Tenant: "shop", Stream: "marketing", Size: 10240, Accepted: old, Attempts: 1, Due: old, LastReply: reply},
 			{Message: id, Index: 2, Recipient: "b@example.net", Tenant: "shop", Stream: "marketing", Size: 1, Accepted: old, Leased: true, LastReason: "connection refused"},
+			{Message: id, Index: 3, Recipient: "c@example.net", Tenant: "shop", Stream: "marketing", Size: 1, Accepted: old, Due: old, Held: "wrong price"},
 		}, Next: "more"},
+		"/v1/holds": []api.Hold{
+			{ID: id, Selector: api.Selector{Campaign: "november", Tenant: "shop"}, Reason: "wrong price", Since: old},
+			{ID: id, Reason: "all stop", Since: old},
+		},
+		"POST /v1/holds":       api.Hold{ID: id, Selector: api.Selector{Campaign: "november"}, Reason: "wrong price", Since: old},
+		"/v1/holds/" + id:      api.Changed{Recipients: 1200},
+		"/v1/totals":           api.Totals{Accepted: 7, Outcomes: map[string]int64{"delivered": 5}},
 		"/v1/retry":            api.Changed{Recipients: 1},
 		"/v1/cancel":           api.Changed{Recipients: 3},
 		"/v1/messages":         api.Sent{Message: id},
@@ -155,7 +168,9 @@ func TestOutput(t *testing.T) {
 	t.Setenv("TZ", "UTC")
 	for name, line := range map[string]string{
 		"reload": "reload", "send": "send --from a@example.com b@example.net", "sites": "sites", "version": "version",
-		"queue-list": "queue list", "queue-show": "queue show --domain example.net --limit 2",
+		"queue-list": "queue list", "queue-show": "queue show --domain example.net --limit 3",
+		"queue-show-held": "queue show --held --limit 1", "queue-hold": "queue hold --campaign november --reason wrong",
+		"queue-holds": "queue holds", "queue-release": "queue release 06f2k3m8q0v1c4t5a6b7", "queue-top": "queue top --once --interval 20ms",
 		"queue-retry": "queue retry --all", "queue-cancel": "queue cancel --campaign november --reason wrong",
 		"events-tail": "events tail --after 6", "events-some": "events tail --type DEFERRED,clicked --count 1 --no-follow",
 		"privacy-find": "privacy find --tenant shop a@example.net", "privacy-erase": "privacy erase a@example.net",
@@ -179,7 +194,7 @@ func TestOutput(t *testing.T) {
 
 // timeless replaces what differs from run to run.
 func timeless(text string) string {
-	text = regexp.MustCompile(`"(accepted|due|oldest|next_due|started|until)": ?"[^"]+"`).ReplaceAllString(text, `"$1": "TIME"`)
+	text = regexp.MustCompile(`"(accepted|due|oldest|next_due|opens|since|started|time|until)": ?"[^"]+"`).ReplaceAllString(text, `"$1": "TIME"`)
 	text = regexp.MustCompile(`go1\.[0-9]+\.[0-9]+`).ReplaceAllString(text, "GO")
 	return regexp.MustCompile(`"message":"[A-Za-z0-9+/=]{60,}"`).ReplaceAllString(text, `"message":"BASE64"`)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -9,10 +10,14 @@ import (
 )
 
 type queueCommand struct {
-	List   queueListCommand   `cmd:"" help:"List the queues: one for each tenant, stream and domain."`
-	Show   queueShowCommand   `cmd:"" help:"Show waiting recipients."`
-	Retry  queueRetryCommand  `cmd:"" help:"Try waiting recipients now."`
-	Cancel queueCancelCommand `cmd:"" help:"Give waiting recipients up, each with an event."`
+	List    queueListCommand    `cmd:"" help:"List the queues: one for each tenant, stream and domain."`
+	Show    queueShowCommand    `cmd:"" help:"Show waiting recipients."`
+	Retry   queueRetryCommand   `cmd:"" help:"Try waiting recipients now."`
+	Cancel  queueCancelCommand  `cmd:"" help:"Give waiting recipients up, each with an event."`
+	Hold    queueHoldCommand    `cmd:"" help:"Keep recipients from being sent, those that wait and those to come."`
+	Holds   queueHoldsCommand   `cmd:"" help:"List what is held."`
+	Release queueReleaseCommand `cmd:"" help:"End a hold."`
+	Top     queueTopCommand     `cmd:"" help:"Watch the longest queues."`
 }
 
 // selection is how recipients are chosen on the command line.
@@ -48,7 +53,7 @@ func (queueListCommand) Run(e *environment) error {
 	var rows [][]string
 	for _, q := range answer.Queues {
 		rows = append(rows, []string{
-			q.Tenant, q.Stream, q.Domain, strconv.Itoa(q.Waiting), strconv.Itoa(q.Leased), ago(q.Oldest, now), ago(q.NextDue, now),
+			q.Tenant, q.Stream, q.Domain, strconv.Itoa(q.Waiting), strconv.Itoa(q.Leased), ago(q.Oldest, now), nextOf(q, now),
 		})
 	}
 	if len(rows) > 0 {
@@ -63,9 +68,21 @@ func (queueListCommand) Run(e *environment) error {
 	return nil
 }
 
+// nextOf says when something is next sent of a queue.
+func nextOf(q api.Queue, now time.Time) string {
+	switch {
+	case q.Held:
+		return "held"
+	case q.Opens.After(now) && q.Opens.After(q.NextDue):
+		return "window opens " + ago(q.Opens, now)
+	}
+	return ago(q.NextDue, now)
+}
+
 type queueShowCommand struct {
 	selection
-	Limit int `help:"Show at most so many; 0 for all." default:"100"`
+	Held  bool `help:"Only those that are held."`
+	Limit int  `help:"Show at most so many; 0 for all." default:"100"`
 }
 
 func (c queueShowCommand) Run(e *environment) error {
@@ -75,12 +92,18 @@ func (c queueShowCommand) Run(e *environment) error {
 	shown := 0
 	for {
 		request.Limit = 1_000
-		if c.Limit > 0 {
+		if c.Limit > 0 && !c.Held {
 			request.Limit = min(request.Limit, c.Limit-shown)
 		}
 		page, err := client.List(e.ctx, request)
 		if err != nil {
 			return err
+		}
+		if c.Held {
+			page.Recipients = slices.DeleteFunc(page.Recipients, func(r api.Recipient) bool { return r.Held == "" })
+			if c.Limit > 0 {
+				page.Recipients = page.Recipients[:min(len(page.Recipients), c.Limit-shown)]
+			}
 		}
 		if err := showRecipients(e, page.Recipients); err != nil {
 			return err
@@ -92,7 +115,7 @@ func (c queueShowCommand) Run(e *environment) error {
 		}
 	}
 	switch {
-	case shown == 0 && c.Message != "":
+	case shown == 0 && c.Message != "" && !c.Held:
 		return fmt.Errorf("message %s is not in the queue: all its recipients are settled, or it never was here", c.Message)
 	case shown == 0 && !e.json:
 		fmt.Fprintln(e.out, "nobody waits")
@@ -112,8 +135,11 @@ func showRecipients(e *environment, recipients []api.Recipient) error {
 			continue
 		}
 		state := "due " + ago(r.Due, now)
-		if r.Leased {
+		switch {
+		case r.Leased:
 			state = "being sent"
+		case r.Held != "":
+			state = "held: " + r.Held
 		}
 		fmt.Fprintf(e.out, "%s/%d  <%s>  %s/%s  %s, accepted %s, %s, %s\n",
 			r.Message, r.Index, r.Recipient, r.Tenant, r.Stream, count(int(r.Size), "byte"), ago(r.Accepted, now), count(r.Attempts, "attempt"), state)

@@ -35,6 +35,7 @@ type fake struct {
 	entries  []queue.Entry
 	next     string
 	selector queue.Selector
+	holds    []queue.Hold
 	reason   string
 	limit    int
 	records  []event.Record
@@ -65,6 +66,18 @@ func (f *fake) Retry(_ context.Context, s queue.Selector) (int, error) {
 	f.selector = s
 	return 2, f.err
 }
+
+func (f *fake) Hold(_ context.Context, h queue.Hold) error {
+	f.selector, f.reason = h.Selector, h.Reason
+	return f.err
+}
+
+func (f *fake) Release(_ context.Context, id queue.ID) (int, error) {
+	f.reason = id.String()
+	return 4, f.err
+}
+
+func (f *fake) Holds(context.Context) ([]queue.Hold, error) { return f.holds, f.err }
 
 func (f *fake) Stats() queue.Stats {
 	return queue.Stats{Recipients: 5, Messages: 4, Fault: f.fault}

@@ -28,6 +28,7 @@ func (s *Server) queues(r *http.Request) (any, error) {
 		answer.Queues = append(answer.Queues, api.Queue{
 			Tenant: status.Key.Tenant, Stream: status.Key.Stream, Domain: string(status.Key.Domain),
 			Waiting: status.Waiting, Leased: status.Leased, Oldest: status.Oldest, NextDue: status.NextDue,
+			Held: status.Held, Opens: status.Opens,
 		})
 	}
 	return answer, nil
@@ -65,7 +66,7 @@ func present(e *queue.Entry) api.Recipient {
 	r := api.Recipient{
 		Message: m.ID.String(), Index: e.Index, Recipient: e.Recipient.Address.String(), From: m.Envelope.From.String(),
 		Tenant: m.Tenant, Stream: m.Stream, Campaign: m.Campaign, Size: m.Size,
-		Accepted: m.Accepted, Expires: m.Expires, Attempts: e.Attempts, Due: e.Due, Leased: e.Leased,
+		Accepted: m.Accepted, Expires: m.Expires, Attempts: e.Attempts, Due: e.Due, Leased: e.Leased, Held: e.Held,
 	}
 	if e.Last != nil {
 		r.LastReply, r.LastReason = e.Last.Reply, e.Last.Reason

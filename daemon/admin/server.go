@@ -35,6 +35,9 @@ type Store interface {
 	List(ctx context.Context, s queue.Selector, after string, limit int) ([]queue.Entry, string, error)
 	Cancel(ctx context.Context, s queue.Selector, reason string) (int, error)
 	Retry(ctx context.Context, s queue.Selector) (int, error)
+	Hold(ctx context.Context, h queue.Hold) error
+	Release(ctx context.Context, id queue.ID) (int, error)
+	Holds(ctx context.Context) ([]queue.Hold, error)
 	Stats() queue.Stats
 }
 
@@ -91,6 +94,10 @@ func (s *Server) Control() http.Handler {
 	mux.Handle("POST /v1/recipients", s.answer(s.recipients))
 	mux.Handle("POST /v1/retry", s.answer(s.retry))
 	mux.Handle("POST /v1/cancel", s.answer(s.cancel))
+	mux.Handle("GET /v1/holds", s.answer(s.holds))
+	mux.Handle("POST /v1/holds", s.answer(s.hold))
+	mux.Handle("DELETE /v1/holds/{id}", s.answer(s.release))
+	mux.Handle("GET /v1/totals", s.answer(s.totals))
 	mux.Handle("POST /v1/messages", s.answer(s.send))
 	mux.Handle("POST /v1/reload", s.answer(s.reload))
 	mux.Handle("POST /v1/subjects/export", http.HandlerFunc(s.export))

@@ -34,6 +34,9 @@ func TestAnswers(t *testing.T) {
 			Message: message, Index: 1, Recipient: mail.Recipient{Address: address(t, "reader@example.net")},
 			Attempts: 2, Due: day, Leased: true, Last: &event.Event{Reply: reply, Reason: "greylisted"},
 		}},
+		holds: []queue.Hold{{
+			ID: id, Selector: queue.Selector{Message: id, Recipient: address(t, "reader@example.net")}, Reason: "wrong price", Since: day,
+		}},
 		next: "more", fault: errors.New("disk full"),
 	}
 	const counts = `{"stores":[{"store":"queue","records":1},{"store":"events","records":2}]}`
@@ -48,6 +51,10 @@ func TestAnswers(t *testing.T) {
 			`"last_reply":` + replyJSON(t, reply) + `,"last_reason":"greylisted"}],"next":"more"}`},
 		{"POST", "/v1/retry", `{"all":true}`, `{"recipients":2}`},
 		{"POST", "/v1/cancel", `{"selector":{"campaign":"november"}}`, `{"recipients":3}`},
+		{"GET", "/v1/holds", "", `[{"id":"` + id.String() + `","selector":{"message":"` + id.String() + `","recipient":"reader@example.net"},` +
+			`"reason":"wrong price","since":"2026-03-01T12:00:00Z"}]`},
+		{"DELETE", "/v1/holds/" + id.String(), "", `{"recipients":4}`},
+		{"GET", "/v1/totals", "", `{"accepted":0,"outcomes":{}}`},
 		{"POST", "/v1/messages", `{"from":"a@b.example","to":["c@d.example"],"message":"eA=="}`, `{"message":"0123456789abcdefghij"}`},
 		{"POST", "/v1/reload", "", `{}`},
 		{"POST", "/v1/subjects/find", `{"tenant":"shop","address":"a@b.example"}`, counts},
@@ -120,6 +127,9 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/v1/retry", `{"all":true} x`, 400, "request body: "},
 		{"POST", "/v1/retry", `{}`, 400, "nothing is selected"},
 		{"POST", "/v1/cancel", `{"reason":"r"}`, 400, "nothing is selected"},
+		{"POST", "/v1/holds", `{"reason":"r"}`, 400, "nothing is selected"},
+		{"POST", "/v1/holds", `{"selector":{"recipient":"x"}}`, 400, "recipient: "},
+		{"DELETE", "/v1/holds/x", "", 400, "hold: not a message id"},
 		{"POST", "/v1/cancel", `{"selector":{"message":"x"}}`, 400, "message: not a message id"},
 		{"POST", "/v1/cancel", `{"selector":{"recipient":"x"}}`, 400, "recipient: "},
 		{"POST", "/v1/cancel", `{"selector":{"domain":"a b"}}`, 400, "domain: "},

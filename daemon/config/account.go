@@ -21,11 +21,20 @@ type Tenant struct {
 	DKIMDomain string `toml:"dkim_domain" is:"domain"`
 	// TrackingURL is the public base of the tenant's tracker.
 	TrackingURL string `toml:"tracking_url" is:"baseurl"`
+	// MaxMessages and MaxBytes may be waiting, MaxPerHour messages be accepted
+	// in any hour; zero for no limit.
+	MaxMessages int  `toml:"max_messages" min:"0"`
+	MaxBytes    Size `toml:"max_bytes" min:"0B"`
+	MaxPerHour  int  `toml:"max_per_hour" min:"0" max:"1000000000"`
+	// Windows are when mail may leave, in TimeZone, where a stream does not
+	// say; none for always.
+	Windows  []string `toml:"windows" is:"window"`
+	TimeZone string   `toml:"time_zone" is:"timezone"`
 	// Streams hold transactional and marketing, whether named or not.
 	Streams []Stream `toml:"stream"`
 }
 
-func (t *Tenant) setDefaults() { t.DefaultStream = transactional }
+func (t *Tenant) setDefaults() { t.DefaultStream, t.TimeZone = transactional, "UTC" }
 
 // Stream is one purpose of mail and the rules for it.
 type Stream struct {
@@ -38,6 +47,9 @@ type Stream struct {
 	MaxAge time.Duration `toml:"max_age" min:"0s" max:"30d"`
 	// Weight is the stream's share of a site beside the others'.
 	Weight int `toml:"weight" min:"1" max:"1000"`
+	// Windows and TimeZone are the tenant's where the stream leaves them out.
+	Windows  []string `toml:"windows" is:"window"`
+	TimeZone string   `toml:"time_zone" is:"timezone"`
 }
 
 func (s *Stream) setDefaults() {

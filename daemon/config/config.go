@@ -97,6 +97,10 @@ type Queue struct {
 	SegmentSize        Size          `toml:"segment_size" min:"1MB" max:"4GB"`
 	CheckpointInterval time.Duration `toml:"checkpoint_interval" min:"10ms" max:"10m"`
 	CheckpointSize     Size          `toml:"checkpoint_size" min:"64KB" max:"4GB"`
+	// CompactFreeShare of queue.db that is free, if it is CompactMinSize at
+	// least, causes the file to be written anew.
+	CompactFreeShare float64 `toml:"compact_free_share" min:"0.1" max:"1"`
+	CompactMinSize   Size    `toml:"compact_min_size" min:"1MB"`
 	// MinFree is the disk space below which new mail is refused.
 	MinFree Size `toml:"min_free" min:"1MB"`
 	// RestartDelay spreads, after a crash, what was due at that moment.

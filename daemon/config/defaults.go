@@ -47,6 +47,8 @@ func defaultQueue() Queue {
 		SegmentSize:        64 * MB,
 		CheckpointInterval: 5 * time.Second,
 		CheckpointSize:     32 * MB,
+		CompactFreeShare:   0.75,
+		CompactMinSize:     64 * MB,
 		MinFree:            256 * MB,
 		RestartDelay:       30 * time.Second,
 	}
@@ -111,9 +113,11 @@ func (d *decoder) resolveTenants(c *Config) {
 		if t.TrackingURL == "" {
 			t.TrackingURL = c.Tracking.URL
 		}
+		setIfEmpty(&t.TimeZone, "UTC")
 		for _, builtin := range builtinStreams() {
 			d.resolveStream(t, path("tenant", i), builtin)
 		}
+		d.resolveWindows(t, path("tenant", i))
 	}
 	if len(c.Tenants) > 1 {
 		return
@@ -147,6 +151,18 @@ func (d *decoder) resolveStream(t *Tenant, at string, builtin Stream) {
 		return
 	}
 	t.Streams = append(t.Streams, builtin)
+}
+
+// resolveWindows gives t's streams the windows and the time zone that they
+// leave out. A stream with windows = [] is always open.
+func (d *decoder) resolveWindows(t *Tenant, at string) {
+	for i := range t.Streams {
+		s, key := &t.Streams[i], at+"."+path("stream", i)
+		if !d.isSet(key + ".windows") {
+			s.Windows = t.Windows
+		}
+		setIfEmpty(&s.TimeZone, t.TimeZone)
+	}
 }
 
 func (d *decoder) resolveSites(c *Config) {

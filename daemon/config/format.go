@@ -7,9 +7,13 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
+	_ "time/tzdata" // the time zones, whatever the host has
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
+
+	"github.com/postrider-mta/postrider/internal/window"
 )
 
 // format is a kind of text: normalise returns its normal form, or false.
@@ -34,6 +38,8 @@ func formats() map[string]format {
 		"ipv6":     {`an IPv6 address, or "" for the system's choice`, nil},
 		"baseurl":  {`a URL such as "https://t.example.com", without path`, baseURL},
 		"argon2id": {`an argon2id hash ("$argon2id$v=19$...")`, keep(func(s string) bool { return checkArgon2id(s) == "" })},
+		"window":   {`a window such as "Mon-Fri 08:00-20:00" or "22:00-06:00"`, keep(isWindow)},
+		"timezone": {`a time zone such as "Europe/Berlin" or "UTC"`, keep(isTimeZone)},
 		"folder":   {`the path of a folder`, nil},
 		"path":     {`a path`, nil},
 		"file":     {`the path of a file, or "${credentials}/NAME"`, nil},
@@ -45,8 +51,19 @@ func keep(valid func(string) bool) func(string) (string, bool) {
 	return func(s string) (string, bool) { return s, valid(s) }
 }
 
+func isWindow(s string) bool {
+	_, err := window.Parse([]string{s}, nil)
+	return err == nil
+}
+
+// isTimeZone leaves out Local, which is another one on every host.
+func isTimeZone(s string) bool {
+	_, err := time.LoadLocation(s)
+	return err == nil && s != "Local"
+}
+
 // text checks a string by its field's tags. Empty text is the way to leave a
-// key that is not required unset.
+// key that is not required unset; there is no empty window in a list of them.
 func (d *decoder) text(n *node, tag reflect.StructTag) (value, wrong string) {
 	if words := tag.Get("oneof"); words != "" {
 		for word := range strings.FieldsSeq(words) {
@@ -60,7 +77,7 @@ func (d *decoder) text(n *node, tag reflect.StructTag) (value, wrong string) {
 	switch {
 	case is == "folder":
 		return d.filePath(n, nil)
-	case n.text == "" && tag.Get("required") == "":
+	case n.text == "" && tag.Get("required") == "" && is != "window":
 		return "", ""
 	case is == "path":
 		return d.filePath(n, nil)

@@ -109,11 +109,23 @@ func TestResolved(t *testing.T) {
 		{"tracking URL of all", c.Tenants[0].TrackingURL, "https://t.example.com"},
 		{"tracking URL of its own", c.Tenants[1].TrackingURL, "https://t.bank.example"},
 		{"streams", c.Tenants[0].Streams, []Stream{
-			{Name: "news", Track: "none", MaxAge: day + day/2, Weight: 1},
-			{Name: "marketing", Track: "all", Unsubscribe: true, Weight: 2},
-			{Name: "transactional", Track: "none", Weight: 4},
+			{Name: "news", Track: "none", MaxAge: day + day/2, Weight: 1, TimeZone: "UTC"},
+			{
+				Name: "marketing", Track: "all", Unsubscribe: true, Weight: 2,
+				Windows: []string{"Mon-Fri 08:00-20:00", "Sat 10:00-16:00"}, TimeZone: "Europe/Berlin",
+			},
+			{Name: "transactional", Track: "none", Weight: 4, TimeZone: "UTC"},
 		}},
-		{"built-in streams", c.Tenants[1].Streams, builtinStreams()},
+		{"quotas", [3]int{c.Tenants[1].MaxMessages, int(c.Tenants[1].MaxBytes), c.Tenants[1].MaxPerHour}, [3]int{1000, 1_000_000_000, 500}},
+		{"no quotas", [3]int{c.Tenants[0].MaxMessages, int(c.Tenants[0].MaxBytes), c.Tenants[0].MaxPerHour}, [3]int{}},
+		{"windows of the tenant", c.Tenants[1].Streams, []Stream{
+			{Name: "transactional", Track: "none", Weight: 4, Windows: []string{}, TimeZone: "America/New_York"},
+			{Name: "marketing", Track: "all", Unsubscribe: true, Weight: 1, Windows: []string{"22:00-06:00"}, TimeZone: "America/New_York"},
+		}},
+		{"built-in streams", Default().Tenants[0].Streams, []Stream{
+			{Name: "transactional", Track: "none", Weight: 4, TimeZone: "UTC"},
+			{Name: "marketing", Track: "all", Unsubscribe: true, Weight: 1, TimeZone: "UTC"},
+		}},
 		{"admin off", c.Admin.HTTP, ""},
 	} {
 		if !reflect.DeepEqual(tc.got, tc.want) {

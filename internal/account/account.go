@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/internal/window"
 )
 
 // The streams that every tenant has.
@@ -40,6 +41,8 @@ type Tenant struct {
 	// DKIMDomain signs mail whose From domain has no key of its own; empty
 	// for none.
 	DKIMDomain mail.Domain
+	// Quota bounds what the tenant may have waiting and hand in.
+	Quota Quota
 	// TrackingURL is the public base of the tenant's tracker, scheme and host,
 	// without a trailing slash; empty turns tracking and List-Unsubscribe off.
 	TrackingURL string
@@ -57,6 +60,16 @@ type Stream struct {
 	MaxAge time.Duration
 	// Weight is the stream's share of a site beside others'; zero for 1.
 	Weight int
+	// Windows are when its mail may leave; the zero value for always.
+	Windows window.Windows
+}
+
+// Quota bounds a tenant's mail; a zero field bounds nothing.
+type Quota struct {
+	// Messages and Bytes that may be waiting, each message counted once.
+	Messages, Bytes int64
+	// PerHour is how many messages may be accepted in any hour.
+	PerHour int
 }
 
 // Credential is what an application logs in with.

@@ -25,7 +25,7 @@ func rooms() map[string]room {
 		"cmd/postrider": {6, []string{"daemon", "daemon/config", "daemon/admin/api", "daemon/offline", "daemon/sink"}},
 
 		"daemon":           {5, []string{below, "daemon/config", "daemon/admin", "daemon/admin/api"}},
-		"daemon/config":    {5, nil},
+		"daemon/config":    {5, []string{"internal/window"}},
 		"daemon/admin":     {5, []string{"daemon/admin/api", "queue", "privacy", "event", values}},
 		"daemon/admin/api": {5, []string{"event", values}},
 		"daemon/offline":   {5, []string{below, "daemon/config"}},
@@ -57,9 +57,10 @@ func rooms() map[string]room {
 		"dkim":          {2, []string{values}},
 
 		"internal/mail":     {1, nil},
-		"internal/account":  {1, []string{"internal/mail"}},
+		"internal/account":  {1, []string{"internal/mail", "internal/window"}},
 		"internal/person":   {1, []string{"internal/mail"}},
 		"internal/mimetree": {1, nil},
+		"internal/window":   {1, nil},
 		"internal/testmx":   {1, []string{"internal/mail"}},
 		"internal/house":    {1, nil},
 	}

@@ -12,6 +12,8 @@ type discard struct{}
 
 func (discard) Accept(context.Context, *queue.Submission) error { return nil }
 
+func (discard) Usage(string) queue.Usage { return queue.Usage{} }
+
 // BenchmarkMessage submits 10 KB over one loopback connection, commands in one
 // flight.
 func BenchmarkMessage(b *testing.B) {

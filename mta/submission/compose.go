@@ -2,7 +2,6 @@ package submission
 
 import (
 	"bytes"
-	"cmp"
 	"net/netip"
 	"time"
 
@@ -53,26 +52,27 @@ func (d *draft) compose(b *body) (*queue.Submission, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := d.message(wishes, from, now)
+	m, err := d.message(wishes, from, now)
+	if err != nil {
+		return nil, err
+	}
 	m.Envelope.EightBit = hasEightBit(message)
 	complete := b.prepend(h, d.header(h, m))
 	m.Size = int64(len(complete))
 	return &queue.Submission{Message: m, Recipients: d.recipients, Body: complete}, nil
 }
 
-func (d *draft) message(wishes controls, from mail.Domain, now time.Time) queue.Message {
+func (d *draft) message(wishes controls, from mail.Domain, now time.Time) (queue.Message, error) {
+	expires, err := d.expires(wishes, now)
+
 	m := queue.Message{
 		ID: queue.NewID(now), Envelope: d.envelope,
 		Tenant: d.sender.tenant.Name, Stream: wishes.stream.Name,
 		Campaign: wishes.campaign, Tags: wishes.tags, Metadata: wishes.metadata,
 		HeaderFrom: from, Track: wishes.track, Accepted: now, NotBefore: wishes.sendAt,
+		Expires: expires,
 	}
-	begin := now
-	if !wishes.sendAt.IsZero() {
-		begin = wishes.sendAt
-	}
-	m.Expires = begin.Add(cmp.Or(wishes.stream.MaxAge, d.server.options.MaxAge))
-	return m
+	return m, err
 }
 
 // checkSenders returns the domain of the header From. Every mailbox in From

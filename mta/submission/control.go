@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"mime"
-	netmail "net/mail"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -37,6 +35,7 @@ type controls struct {
 	metadata json.RawMessage
 	track    account.Track
 	sendAt   time.Time // zero for at once
+	expiry   expiry
 }
 
 func isControl(f field) bool {
@@ -49,7 +48,7 @@ func badControl(name, format string, args ...any) *refusal {
 
 // controlNames are the headers there are, spelled as documented.
 func controlNames() []string {
-	return []string{"Stream", "Campaign", "Tag", "Metadata", "Track", "Send-At"}
+	return []string{"Stream", "Campaign", "Tag", "Metadata", "Track", "Send-At", "Expires"}
 }
 
 // parseControls reads the control headers of a tenant's message. Whatever is
@@ -107,7 +106,12 @@ func readControls(values map[string][]string, tenant account.Tenant, now time.Ti
 		}
 	}
 	if v := first("Send-At"); v != "" {
-		c.sendAt, err = parseSendAt(v, now)
+		if c.sendAt, err = parseSendAt(v, now); err != nil {
+			return c, err
+		}
+	}
+	if v := first("Expires"); v != "" {
+		c.expiry, err = parseExpires(v)
 	}
 	return c, err
 }
@@ -226,15 +230,7 @@ func parseMetadata(value string) (json.RawMessage, error) {
 // parseSendAt reads RFC 3339, RFC 5322 or Unix seconds. What is past is sent
 // at once.
 func parseSendAt(value string, now time.Time) (time.Time, error) {
-	at, err := time.Parse(time.RFC3339, value)
-	if err != nil {
-		at, err = netmail.ParseDate(value)
-	}
-	if err != nil {
-		var seconds int64
-		seconds, err = strconv.ParseInt(value, 10, 64)
-		at = time.Unix(seconds, 0)
-	}
+	at, err := parseDate(value)
 	switch {
 	case err != nil:
 		return time.Time{}, badControl("Send-At", "is no date of RFC 3339 or RFC 5322 and no Unix seconds")

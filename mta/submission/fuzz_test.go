@@ -15,6 +15,7 @@ import (
 )
 
 func FuzzControlHeaders(f *testing.F) {
+	f.Add("X-Postrider-Expires: 4h\r\nX-Postrider-Send-At: 1\r\n\r\n")
 	f.Add("X-Postrider-Tag: x\r\nX-Postrider-Metadata: {\"a\":1}\r\nX-Postrider-Send-At: 1\r\n\r\n")
 	f.Add("X-Postrider-Campaign: =?utf-8?q?=C3=BC?=\r\nX-Postrider-Track: ALL\r\n")
 	f.Add("X-Postrider-\xff: \r\n\r\n")

@@ -58,6 +58,20 @@ func (m *memory) Accept(ctx context.Context, s *queue.Submission) error {
 	return nil
 }
 
+// Usage counts all that was ever accepted.
+func (m *memory) Usage(tenant string) queue.Usage {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var u queue.Usage
+	for _, s := range m.accepted {
+		if s.Message.Tenant == tenant {
+			u.Messages++
+			u.Bytes += s.Message.Size
+		}
+	}
+	return u
+}
+
 func (m *memory) count() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

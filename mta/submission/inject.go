@@ -28,6 +28,10 @@ type Injection struct {
 // its text says what is wrong.
 var ErrRefused = errors.New("message refused")
 
+// ErrQuota is wrapped by the errors of Inject that lie in the tenant's quota;
+// the same injection may pass later.
+var ErrQuota = errors.New("message refused for now")
+
 // Inject checks, completes and accepts a message as if it had been submitted
 // over SMTP. It is durable when the error is nil.
 func (s *Server) Inject(ctx context.Context, i Injection) (queue.ID, error) {
@@ -47,7 +51,11 @@ func (s *Server) Inject(ctx context.Context, i Injection) (queue.ID, error) {
 	if err != nil {
 		return queue.ID{}, err
 	}
-	if err := s.options.Store.Accept(ctx, submission); err != nil {
+	err = s.accept(ctx, d.sender.tenant, submission)
+	if errors.As(err, &refused) {
+		return queue.ID{}, fmt.Errorf("%w: %s", ErrQuota, refused.text)
+	}
+	if err != nil {
 		return queue.ID{}, err
 	}
 	return submission.Message.ID, nil

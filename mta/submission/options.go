@@ -24,6 +24,9 @@ type Store interface {
 	// Accept makes the submission durable before it returns nil. It does not
 	// keep s.Body.
 	Accept(ctx context.Context, s *queue.Submission) error
+	// Usage returns what a tenant has waiting. It is asked for each message of
+	// a tenant with a quota.
+	Usage(tenant string) queue.Usage
 }
 
 // ErrOptions is wrapped by every error about Options.

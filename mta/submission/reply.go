@@ -23,6 +23,7 @@ const (
 	reasonContent  = "content"
 	reasonStorage  = "storage"
 	reasonLimit    = "limit"
+	reasonQuota    = "quota"
 )
 
 // maxReplyText keeps a reply line within RFC 5321 section 4.5.3.1.5.

@@ -32,6 +32,7 @@ type Server struct {
 	buffers  *buffers
 	peers    *addressCounter
 	failures *failureWindow
+	quotas   *quotas
 
 	work       sync.WaitGroup // accept loops and connections
 	background context.Context
@@ -63,7 +64,8 @@ func New(options Options) (*Server, error) {
 	s := &Server{
 		options: options, logger: options.Logger, metrics: counters, now: options.Now,
 		buffers: &buffers{}, peers: newAddressCounter(), failures: newFailureWindow(),
-		wires: make(map[*wire]struct{}),
+		quotas: newQuotas(options.Store),
+		wires:  make(map[*wire]struct{}),
 	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)

@@ -254,7 +254,7 @@ func (s *session) submit(b *body) (queue.ID, error) {
 	if err != nil {
 		return queue.ID{}, err
 	}
-	if err := s.peer.server.options.Store.Accept(s.peer.server.background, submission); err != nil {
+	if err := s.peer.server.accept(s.peer.server.background, s.tx.sender.tenant, submission); err != nil {
 		return queue.ID{}, err
 	}
 	p := s.peer

@@ -349,6 +349,8 @@ type faulty struct{}
 
 func (faulty) Accept(context.Context, *queue.Submission) error { panic("bug") }
 
+func (faulty) Usage(string) queue.Usage { return queue.Usage{} }
+
 func TestBugEndsOneConnection(t *testing.T) {
 	o := options(trusted())
 	o.Store = faulty{}

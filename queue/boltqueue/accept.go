@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/postrider-mta/postrider/queue"
 	"github.com/postrider-mta/postrider/queue/journal"
@@ -28,7 +27,7 @@ func (s *Store) Accept(ctx context.Context, sub *queue.Submission) error {
 		return err
 	}
 	a := &acceptance{message: ownMessage(&sub.Message), recipients: slices.Clone(sub.Recipients)}
-	a.due = firstDue(a.message, time.Now())
+	a.due = firstDue(a.message, s.options.Now())
 	if err := s.pin(a); err != nil {
 		return err
 	}
@@ -57,6 +56,7 @@ func (s *Store) pin(a *acceptance) error {
 	if err := s.waitForRoom(); err != nil {
 		return err
 	}
+	s.coming += len(a.recipients)
 	for i := range a.recipients {
 		q := s.queueFor(queueKeyOf(a.message, &a.recipients[i]))
 		q.pins++
@@ -68,6 +68,8 @@ func (s *Store) pin(a *acceptance) error {
 func (s *Store) unpin(a *acceptance) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.coming -= len(a.recipients)
+	s.room.Broadcast()
 	for _, id := range a.queues {
 		q := s.byID[id]
 		q.pins--
@@ -84,6 +86,7 @@ func (s *Store) committed(group []*journal.Write) {
 	}
 	s.applied = group[len(group)-1].End
 	due := s.checkpointDue()
+	s.room.Broadcast() // what came and went leaves room
 	s.mu.Unlock()
 	if due {
 		s.checkpoints.request()
@@ -94,12 +97,15 @@ func (s *Store) committed(group []*journal.Write) {
 func (s *Store) apply(w *journal.Write) {
 	switch v := w.Value.(type) {
 	case *acceptance:
+		s.coming -= len(v.recipients)
 		for _, id := range v.queues {
 			s.byID[id].pins--
 		}
 		s.accept(newMessage(v, w.Position, w.End), v)
 	case *outcomes:
 		s.applyOutcomes(v)
+	case *holdChange:
+		s.applyHold(v)
 	case *message:
 		s.move(v, &message{position: w.Position, bytes: int64(w.End - w.Position)})
 	}

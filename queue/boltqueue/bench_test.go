@@ -16,7 +16,6 @@ import (
 	"github.com/postrider-mta/postrider/event"
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/queue"
-	"github.com/postrider-mta/postrider/queue/journal"
 )
 
 const benchBody = 10 << 10
@@ -128,37 +127,106 @@ func settleOne(s *Store, k queue.Key) error {
 	return s.Settle(ctx, []queue.Outcome{{Recipient: deliveries[0].ID(), Event: e}})
 }
 
+// BenchmarkStore measures the store beside two baselines: "append" and "rows".
+// A pair is the accept of a message and its settling, by the same writer.
 func BenchmarkStore(b *testing.B) {
 	for _, writers := range []int{1, 50, 500} {
-		b.Run(fmt.Sprintf("append/writers=%d", writers), func(b *testing.B) { benchAppend(b, writers) })
-		b.Run(fmt.Sprintf("accept/writers=%d", writers), func(b *testing.B) {
-			s, next := benchStore(b), benchSubmissions(b)
-			measure(b, writers, func() error { return s.Accept(context.Background(), next()) })
-		})
-		b.Run(fmt.Sprintf("accept+settle/writers=%d", writers), func(b *testing.B) {
-			s, next := benchStore(b), benchSubmissions(b)
-			measure(b, writers, func() error {
-				sub := next()
-				if err := s.Accept(context.Background(), sub); err != nil {
-					return err
-				}
-				return settleOne(s, key(sub))
-			})
-		})
+		for _, c := range []struct {
+			name string
+			run  func(*testing.B, int)
+		}{
+			{"append", benchAppend},
+			{"rows", benchRows},
+			{"accept+settle", benchPairs},
+			{"accept", benchAccept},
+			{"settle", benchSettle},
+			{"defer", benchDefer},
+			{"mix", benchMix},
+		} {
+			b.Run(fmt.Sprintf("%s/writers=%d", c.name, writers), func(b *testing.B) { c.run(b, writers) })
+		}
 	}
 }
 
-// benchAppend is the baseline: the body alone, with a shared sync.
-func benchAppend(b *testing.B, writers int) {
-	j, err := journal.Open(journal.Options{Dir: b.TempDir()})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() {
-		if err := j.Close(); err != nil {
-			b.Error(err)
+func benchAccept(b *testing.B, writers int) {
+	s, next := benchStore(b), benchSubmissions(b)
+	measure(b, writers, func() error { return s.Accept(context.Background(), next()) })
+}
+
+func benchPairs(b *testing.B, writers int) {
+	s, next := benchStore(b), benchSubmissions(b)
+	measure(b, writers, func() error {
+		sub := next()
+		if err := s.Accept(context.Background(), sub); err != nil {
+			return err
 		}
-	}()
-	body := make([]byte, benchBody)
-	measure(b, writers, func() error { return j.Append(context.Background(), &journal.Write{Body: body}) })
+		return settleOne(s, key(sub))
+	})
+	stats := s.Stats()
+	b.ReportMetric(float64(stats.Records)/float64(stats.Syncs), "records/sync")
+}
+
+// benchWaiting accepts what the benchmark is to lease.
+func benchWaiting(b *testing.B) (*Store, func() queue.Key) {
+	s, next := benchStore(b), benchSubmissions(b)
+	var group sync.WaitGroup
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	keys := make(chan queue.Key, b.N)
+	for range 50 {
+		group.Go(func() {
+			for left.Add(-1) >= 0 {
+				sub := next()
+				sub.Body = sub.Body[:100]
+				if err := s.Accept(context.Background(), sub); err != nil {
+					b.Error(err)
+				}
+				keys <- key(sub)
+			}
+		})
+	}
+	group.Wait()
+	return s, func() queue.Key { return <-keys }
+}
+
+func benchSettle(b *testing.B, writers int) {
+	s, next := benchWaiting(b)
+	measure(b, writers, func() error { return settleOne(s, next()) })
+}
+
+func benchDefer(b *testing.B, writers int) {
+	s, next := benchWaiting(b)
+	measure(b, writers, func() error { return deferOne(s, next()) })
+}
+
+// benchMix defers each tenth message, and settles the others.
+func benchMix(b *testing.B, writers int) {
+	s, next := benchStore(b), benchSubmissions(b)
+	var n atomic.Int64
+	measure(b, writers, func() error {
+		sub := next()
+		if err := s.Accept(context.Background(), sub); err != nil {
+			return err
+		}
+		if n.Add(1)%10 == 0 {
+			return deferOne(s, key(sub))
+		}
+		return settleOne(s, key(sub))
+	})
+}
+
+// deferOne leases what waits longest in a queue and sends it back for an hour.
+func deferOne(s *Store, k queue.Key) error {
+	ctx := context.Background()
+	deliveries, err := s.Next(ctx, k, 1)
+	if err != nil {
+		return err
+	}
+	if len(deliveries) == 0 {
+		return errors.New("nothing is due")
+	}
+	e := deliveries[0].Event(event.Deferred, time.Now())
+	e.Site, e.Source = "domain.example", "default"
+	e.Reply = &mail.Reply{Code: 451, Enhanced: mail.EnhancedCode{Class: 4}, Text: "try again later"}
+	return s.Defer(ctx, []queue.Deferral{{Recipient: deliveries[0].ID(), Until: time.Now().Add(time.Hour), Event: e}})
 }

@@ -18,9 +18,9 @@ func (s *Store) Check() error {
 	defer s.checkpoints.running.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.db.View(func(tx *bolt.Tx) error {
+	return s.view(func(tx *bolt.Tx) error {
 		c := census{tx: tx, recipients: map[uint64]int{}, owed: map[queue.ID]int{}, queueOf: map[recipientKey]uint64{}}
-		return errors.Join(c.countRows(), c.checkDue(), c.checkMessages(), c.checkQueues(), s.checkMemory(&c))
+		return errors.Join(c.countRows(), c.checkDue(), c.checkMessages(), c.checkUsage(), c.checkQueues(), s.checkMemory(&c))
 	})
 }
 

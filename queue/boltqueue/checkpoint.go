@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// overload is how many times CheckpointChanges may wait in memory before
-	// new mail waits for the checkpoint.
+	// overload is how many times CheckpointChanges may be in memory, with those
+	// that a checkpoint is writing and those on their way into the journal,
+	// before new mail waits.
 	overload = 2
 	// soon is how far ahead of its due time a recipient stays in memory.
 	soon = int64(time.Second)
@@ -29,6 +30,13 @@ type checkpointer struct {
 	// Both are guarded by running.
 	position journal.Position
 	kept     map[uint32]segmentRow
+	// compactAt is when a compaction may be tried, after one that failed.
+	// renamed: its rename may not be durable yet. Both are guarded by running.
+	compactAt time.Time
+	renamed   bool
+	// snapshot is used again and again, so that its room is; guarded by
+	// running.
+	snapshot snapshot
 }
 
 func (c *checkpointer) init() { c.wanted = make(chan struct{}, 1) }
@@ -53,7 +61,7 @@ func (s *Store) waitForRoom() error {
 		switch {
 		case s.closed:
 			return queue.ErrClosed
-		case len(s.dirtyEntries.things) < overload*s.options.CheckpointChanges:
+		case len(s.dirtyEntries.things)+s.frozen+s.coming < overload*s.options.CheckpointChanges:
 			return nil
 		case s.checkpoints.fault != nil:
 			return storageError(s.checkpoints.fault)
@@ -80,6 +88,7 @@ func (s *Store) runCheckpoints() {
 			continue
 		}
 		s.giveBackDisk()
+		s.compactIfSparse()
 	}
 }
 
@@ -120,6 +129,7 @@ func (s *Store) checkpoint(clean bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.room.Broadcast()
+	defer snap.end()
 	c.fault = err
 	if err != nil {
 		s.thaw(snap)
@@ -142,20 +152,11 @@ func (s *Store) tuneFreelist(tx *bolt.Tx) {
 func (s *Store) freeze() *snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	snap := &snapshot{
-		position: s.applied, nextQueue: s.nextQueue,
-		segments: map[uint32]segmentRow{}, owed: make(map[uint32]segmentRow, len(s.segments)),
-	}
-	for _, e := range s.dirtyEntries.takeAll() {
-		snap.entries = append(snap.entries, frozenEntry{
-			entry: e, queue: e.queue, key: e.key(), gone: e.state == gone, row: e.row(),
-		})
-	}
-	for _, m := range s.dirtyMessages.takeAll() {
-		snap.messages = append(snap.messages, frozenMessage{message: m, row: messageRow{
-			position: m.position, bytes: m.bytes, owed: m.owed, queues: m.queues, message: m.shared,
-		}})
-	}
+	snap := &s.checkpoints.snapshot
+	snap.begin(s.applied, s.nextQueue)
+	s.dirtyEntries.takeAll(snap.addEntry)
+	s.dirtyMessages.takeAll(snap.addMessage)
+	s.frozen = len(snap.entries)
 	for number, row := range s.segments {
 		snap.owed[number] = row
 	}
@@ -163,6 +164,10 @@ func (s *Store) freeze() *snapshot {
 		snap.segments[number] = s.segments[number]
 	}
 	clear(s.changedSegments)
+	snap.usage = s.freezeUsage()
+	if s.holds.changed {
+		snap.holds, snap.holdsChanged, s.holds.changed = s.holds.sorted(), true, false
+	}
 	s.sinceCheckpoint = 0
 	return snap
 }
@@ -171,14 +176,15 @@ func (s *Store) freeze() *snapshot {
 // is not due soon leaves memory. Store.mu is held.
 func (s *Store) takeOver(snap *snapshot) {
 	s.generation++
-	limit := nanoseconds(time.Now()) + soon
+	s.frozen = 0
+	limit := nanoseconds(s.options.Now()) + soon
 	for i := len(snap.entries) - 1; i >= 0; i-- { // the newest leave first
 		f := &snap.entries[i]
 		e := f.entry
-		e.frozen, e.stored = false, !f.gone
+		e.frozen, e.stored = false, !f.gone()
 		switch {
 		case e.place != 0:
-		case f.gone:
+		case f.gone():
 			s.forget(e)
 		case e.state == waiting && s.leaves(e, limit):
 			q, m := e.queue, e.mark()
@@ -188,7 +194,7 @@ func (s *Store) takeOver(snap *snapshot) {
 	}
 	for i := range snap.messages {
 		m := snap.messages[i].message
-		m.frozen, m.stored = false, snap.messages[i].row.owed > 0
+		m.frozen, m.stored = false, snap.messages[i].owed > 0
 		s.forgetMessage(m)
 	}
 }
@@ -199,6 +205,7 @@ func (s *Store) leaves(e *entry, limit int64) bool {
 
 // thaw makes dirty again what could not be written. Store.mu is held.
 func (s *Store) thaw(snap *snapshot) {
+	s.frozen = 0
 	for i := range snap.entries {
 		e := snap.entries[i].entry
 		e.frozen = false
@@ -221,4 +228,6 @@ func (s *Store) thaw(snap *snapshot) {
 	for number := range snap.segments {
 		s.changedSegments[number] = true
 	}
+	s.thawUsage(snap.usage)
+	s.holds.changed = s.holds.changed || snap.holdsChanged
 }

@@ -13,6 +13,10 @@ import (
 func (s *Store) giveBackDisk() {
 	s.checkpoints.running.Lock()
 	defer s.checkpoints.running.Unlock()
+	if err := s.syncRename(); err != nil {
+		s.options.Logger.Warn("store: segments are kept", "error", err)
+		return
+	}
 	before := min(s.checkpoints.position, s.events.passed()).Segment()
 	moved := false
 	for _, segment := range s.journal.Segments() {

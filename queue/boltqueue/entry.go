@@ -42,6 +42,8 @@ type entry struct {
 	queue     *queueState
 	recipient mail.Recipient
 	due       int64
+	// aside is when it was due before a hold set it aside; zero for others.
+	aside int64
 	// last is the encoded event of the last deferral.
 	last     []byte
 	index    uint32
@@ -73,14 +75,26 @@ func (e *entry) mark() mark { return mark{e.due, e.key()} }
 func (e *entry) held() bool { return e.state == leased || e.state == settling }
 
 func (e *entry) row() recipientRow {
-	return recipientRow{due: e.due, attempts: e.attempts, recipient: e.recipient, last: e.last}
+	return recipientRow{due: e.due, attempts: e.attempts, recipient: e.recipient, last: e.last, aside: e.aside}
 }
 
 func (e *entry) delivery() *queue.Delivery {
 	return &queue.Delivery{
 		Message: e.message.shared, Index: int(e.index), Recipient: e.recipient,
-		Attempts: int(e.attempts), Due: fromNanoseconds(e.due),
+		Attempts: int(e.attempts), Due: fromNanoseconds(shownDue(e.due, e.aside, e.message.shared)),
 	}
+}
+
+// shownDue returns when a recipient is due to those who look on: holds and
+// expiry change the order in which it is found, not that.
+func shownDue(due, aside int64, m *queue.Message) int64 {
+	switch {
+	case aside != 0:
+		return aside
+	case due == overdue && !m.Expires.IsZero():
+		return nanoseconds(m.Expires)
+	}
+	return due
 }
 
 // dirtyList holds things that differ from their rows; adding and removing
@@ -112,13 +126,14 @@ func (l *dirtyList[T]) remove(thing T) {
 	d.place = 0
 }
 
-// takeAll empties the list and marks its things frozen.
-func (l *dirtyList[T]) takeAll() []T {
-	all := l.things
-	l.things = nil
-	for _, thing := range all {
+// takeAll empties the list, marks its things frozen and gives each to take.
+// The list keeps its room: it will be as long again.
+func (l *dirtyList[T]) takeAll(take func(T)) {
+	for _, thing := range l.things {
 		d := l.dirt(thing)
 		d.place, d.frozen = 0, true
+		take(thing)
 	}
-	return all
+	clear(l.things)
+	l.things = l.things[:0]
 }

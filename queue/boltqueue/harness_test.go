@@ -93,6 +93,7 @@ func testOptions(dir string, log *memoryLog) Options {
 		Dir: dir, Events: log, SegmentBytes: 16 << 10, CheckpointBytes: 4 << 10, CheckpointChanges: 50,
 		CheckpointInterval: 10 * time.Millisecond, RestartDelay: 5 * time.Millisecond,
 		HeadLength: 5, HeadTotal: 40, EventDelay: time.Millisecond, EventBatch: 7, RetryPause: -1,
+		CompactFreeShare: 0.3, CompactMinBytes: 256 << 10,
 	}
 }
 

@@ -2,6 +2,8 @@ package boltqueue
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/postrider-mta/postrider/internal/mail"
@@ -20,18 +22,44 @@ func selectorOf(subject person.Subject) queue.Selector {
 	return queue.Selector{Tenant: subject.Tenant, Recipient: subject.Address}
 }
 
-// Find counts the recipients owed at the subject's address.
+// holdsOn returns the holds that name the subject's address.
+func (s *Store) holdsOn(ctx context.Context, subject person.Subject) ([]queue.Hold, error) {
+	all, err := s.Holds(ctx)
+	return slices.DeleteFunc(all, func(h queue.Hold) bool {
+		x := h.Selector
+		return x.Recipient.IsZero() || x.Recipient.Key() != subject.Address.Key() ||
+			x.Tenant != "" && x.Tenant != subject.Tenant
+	}), err
+}
+
+// Find counts the recipients owed at the subject's address, and the holds that
+// name it.
 func (s *Store) Find(ctx context.Context, subject person.Subject) (int, error) {
-	n := 0
-	err := s.walk(ctx, selectorOf(subject), place{}, func(*found) bool {
+	holds, err := s.holdsOn(ctx, subject)
+	if err != nil {
+		return 0, err
+	}
+	n := len(holds)
+	err = s.walk(ctx, selectorOf(subject), place{}, func(*found) bool {
 		n++
 		return true
 	})
 	return n, err
 }
 
-// Export yields a record for each message that waits for the subject.
+// Export yields a record for each message that waits for the subject, and for
+// each hold that names the address.
 func (s *Store) Export(ctx context.Context, subject person.Subject, yield func(person.Record) error) error {
+	holds, err := s.holdsOn(ctx, subject)
+	if err != nil {
+		return err
+	}
+	for _, h := range holds {
+		record := person.Record{Kind: "hold", Time: h.Since, Data: namedHold{h.ID.String(), h.Selector.Recipient, h.Reason}}
+		if err := yield(record); err != nil {
+			return err
+		}
+	}
 	for after := ""; ; {
 		page, next, err := s.List(ctx, selectorOf(subject), after, pageRows)
 		if err != nil {
@@ -47,6 +75,13 @@ func (s *Store) Export(ctx context.Context, subject person.Subject, yield func(p
 		}
 		after = next
 	}
+}
+
+// namedHold is what a subject may know of a hold that names them.
+type namedHold struct {
+	Hold      string       `json:"hold"`
+	Recipient mail.Address `json:"recipient"`
+	Reason    string       `json:"reason"`
 }
 
 // queued is what a subject may know of a message that waits for them.
@@ -73,13 +108,24 @@ func personRecord(e *queue.Entry) person.Record {
 // is delivered there or not at all; it is not readdressed.
 func (s *Store) Rectify(context.Context, person.Subject, mail.Address) (int, error) { return 0, nil }
 
-// Erase cancels what waits for the subject, with a dropped event for each. What
+// Erase cancels what waits for the subject, with a dropped event for each, and
+// ends the holds that name the address, which no longer hold anything. What
 // is leased at the moment is in delivery and out of reach; it ends with its
 // outcome or is found by the next call.
 func (s *Store) Erase(ctx context.Context, subject person.Subject) (int, error) {
 	n, err := s.Cancel(ctx, selectorOf(subject), erasedReason)
 	if err != nil {
 		return n, err
+	}
+	holds, err := s.holdsOn(ctx, subject)
+	if err != nil {
+		return n, err
+	}
+	for _, h := range holds {
+		if _, err := s.Release(ctx, h.ID); err != nil && !errors.Is(err, queue.ErrNotFound) {
+			return n, err
+		}
+		n++
 	}
 	return n, s.awaitEvents(ctx, s.journal.End())
 }

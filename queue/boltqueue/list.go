@@ -146,7 +146,7 @@ func (s *Store) walkQueue(ctx context.Context, r keyRange, sel queue.Selector, v
 
 // readRows reads a page of rows; last reports that none follow.
 func (s *Store) readRows(r keyRange) (rows []foundRow, last bool, err error) {
-	err = s.db.View(func(tx *bolt.Tx) error {
+	err = s.view(func(tx *bolt.Tx) error {
 		messages := map[queue.ID]*messageRow{}
 		prefix := queueRowKey(r.id)
 		c := tx.Bucket([]byte(bucketRecipients)).Cursor()
@@ -256,7 +256,8 @@ func (s *Store) List(ctx context.Context, sel queue.Selector, after string, limi
 		row := f.view()
 		entries = append(entries, queue.Entry{
 			Message: f.message(), Index: int(f.key.index), Recipient: row.recipient,
-			Attempts: int(row.attempts), Due: fromNanoseconds(row.due), Leased: f.entry != nil && f.entry.held(),
+			Attempts: int(row.attempts), Due: fromNanoseconds(shownDue(row.due, row.aside, f.message())),
+			Leased: f.entry != nil && f.entry.held(), Held: s.holds.reason(f.message(), &row.recipient),
 		})
 		lasts = append(lasts, row.last)
 		end = f.place

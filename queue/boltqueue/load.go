@@ -25,7 +25,7 @@ func (s *Store) loadMessage(id queue.ID) (*message, error) {
 
 func (s *Store) readMessage(id queue.ID) (*messageRow, error) {
 	var row *messageRow
-	err := s.db.View(func(tx *bolt.Tx) error {
+	err := s.view(func(tx *bolt.Tx) error {
 		v := tx.Bucket([]byte(bucketMessages)).Get(id[:])
 		if v == nil {
 			return nil
@@ -59,7 +59,7 @@ func (s *Store) loadEntry(id uint64, key recipientKey) (*entry, error) {
 		return nil, nil
 	}
 	found := foundRow{queue: id, key: key}
-	err := s.db.View(func(tx *bolt.Tx) error { return found.read(tx, nil) })
+	err := s.view(func(tx *bolt.Tx) error { return found.read(tx, nil) })
 	if err != nil || found.message == nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (s *Store) adopt(f *foundRow) *entry {
 	q := s.byID[f.queue]
 	q.unloaded--
 	e := s.addEntry(msg, q, f.key.index, f.recipientRow)
-	e.stored = true
+	e.stored, e.aside = true, f.aside
 	return e
 }
 
@@ -131,7 +131,7 @@ type duePage struct {
 // readDue reads rows from a mark on that are due by now, at most limit.
 func (s *Store) readDue(id uint64, from mark, now int64, limit int) (duePage, error) {
 	page := duePage{next: mark{due: never}}
-	err := s.db.View(func(tx *bolt.Tx) error {
+	err := s.view(func(tx *bolt.Tx) error {
 		messages := map[queue.ID]*messageRow{}
 		prefix := binary.BigEndian.AppendUint64(nil, id)
 		c := tx.Bucket([]byte(bucketDue)).Cursor()

@@ -25,6 +25,9 @@ type memory struct {
 	dirtyMessages dirtyList[*message]
 
 	recipients, owedMessages int64
+	// usage is what each tenant has waiting.
+	usage map[string]*tally
+	holds holds
 	// filled counts the queues that hold anything.
 	filled int
 	// heads counts the entries that wait in heads.
@@ -43,6 +46,7 @@ func newMemory() memory {
 		dirtyEntries:  dirtyList[*entry]{dirt: func(e *entry) *dirt { return &e.dirt }},
 		dirtyMessages: dirtyList[*message]{dirt: func(m *message) *dirt { return &m.dirt }},
 		changed:       make(chan struct{}),
+		usage:         map[string]*tally{},
 	}
 }
 
@@ -55,7 +59,7 @@ func (m *memory) queueFor(key queue.Key) *queueState {
 }
 
 func (m *memory) addQueue(id uint64, key queue.Key) *queueState {
-	q := &queueState{id: id, key: key, heapIndex: -1, wake: never}
+	q := &queueState{id: id, key: key, heapIndex: -1, wake: never, gate: gate{expires: never, sweepFound: never}}
 	m.byID[id], m.byKey[key] = q, q
 	m.nextQueue = max(m.nextQueue, id+1)
 	return q
@@ -87,7 +91,7 @@ func (m *memory) release(q *queueState) {
 
 // reschedule follows a change of the queue's head.
 func (m *memory) reschedule(q *queueState) {
-	due := q.nextDue()
+	due := q.wakeTime()
 	before := m.schedule.earliest()
 	q.wake = due
 	m.schedule.set(q, !q.reported && due != never)
@@ -178,6 +182,7 @@ func (m *memory) owe(msg *message, by int) {
 	if msg.owed == 0 {
 		m.owedMessages--
 		m.charge(msg, -1)
+		m.tally(msg.shared, -1)
 		if !msg.stored && !msg.frozen {
 			m.dirtyMessages.remove(msg)
 			m.forgetMessage(msg)
@@ -205,9 +210,11 @@ func (m *memory) accept(msg *message, a *acceptance) {
 	m.messages[msg.shared.ID] = msg
 	m.owedMessages++
 	m.charge(msg, +1)
+	m.tally(msg.shared, +1)
 	m.dirtyMessages.add(msg)
 	for i := range a.recipients {
 		q := m.byID[a.queues[i]]
+		q.bound(msg.shared)
 		e := m.addEntry(msg, q, uint32(i), recipientRow{due: a.due, recipient: a.recipients[i]})
 		m.grow(q, +1)
 		msg.owed++
@@ -219,7 +226,7 @@ func (m *memory) accept(msg *message, a *acceptance) {
 // postpone sends a recipient back to wait.
 func (m *memory) postpone(e *entry, c *change) {
 	m.leaveHead(e)
-	e.due, e.attempts = c.due, c.attempts
+	e.due, e.attempts, e.aside = c.due, c.attempts, 0
 	if len(c.event) > 0 {
 		e.last = c.event
 	}

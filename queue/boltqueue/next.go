@@ -38,9 +38,16 @@ func (s *Store) readyNow() (keys []queue.Key, changed <-chan struct{}, wake time
 	if s.closed {
 		return nil, nil, 0, queue.ErrClosed
 	}
-	now := nanoseconds(time.Now())
+	clock := s.options.Now()
+	now := nanoseconds(clock)
+	s.followClock(now)
 	for len(s.schedule) > 0 && s.schedule[0].wake <= now {
 		q := s.schedule[0]
+		s.look(q, clock)
+		if q.wake = q.wakeTime(); q.wake > now {
+			s.schedule.set(q, true)
+			continue
+		}
 		q.reported = true
 		s.schedule.set(q, false)
 		keys = append(keys, q.key)
@@ -56,6 +63,9 @@ func (s *Store) readyNow() (keys []queue.Key, changed <-chan struct{}, wake time
 // Next implements queue.Store.
 func (s *Store) Next(ctx context.Context, key queue.Key, limit int) ([]*queue.Delivery, error) {
 	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := s.sweep(ctx, key); err != nil {
 		return nil, err
 	}
 	deliveries, lasts, err := s.leaseOf(key, limit)
@@ -76,7 +86,11 @@ func (s *Store) leaseOf(key queue.Key, limit int) (deliveries []*queue.Delivery,
 	if q == nil || limit <= 0 {
 		return nil, nil, nil
 	}
-	deliveries, err = s.lease(q, limit)
+	if s.look(q, s.options.Now()); q.shut != 0 {
+		deliveries = s.leaseOverdue(q, limit)
+	} else {
+		deliveries, err = s.lease(q, limit)
+	}
 	if err == nil && len(deliveries) < limit {
 		q.reported = false
 		s.reschedule(q)
@@ -105,7 +119,9 @@ func (s *Store) lastEvent(encoded []byte) *event.Event {
 // lease takes due recipients out of a queue's head, reading on where the head
 // ends. On an error nothing is leased.
 func (s *Store) lease(q *queueState, limit int) ([]*queue.Delivery, error) {
-	now := nanoseconds(time.Now())
+	clock := s.options.Now()
+	now := nanoseconds(clock)
+	room := s.asideRoom()
 	var deliveries []*queue.Delivery
 	for len(deliveries) < limit {
 		first := mark{due: never}
@@ -122,11 +138,17 @@ func (s *Store) lease(q *queueState, limit int) ([]*queue.Delivery, error) {
 		if first.due > now {
 			break
 		}
-		e := q.head[0]
-		s.leaveHead(e)
-		e.state = leased
-		q.leased++
-		deliveries = append(deliveries, e.delivery())
+		switch {
+		case !s.heldBack(q.head[0], clock):
+			deliveries = append(deliveries, s.leaseFirst(q))
+			continue
+		case room > 0:
+			s.setAside(q.head[0], clock)
+			room--
+			continue
+		}
+		s.restAfter(q, clock)
+		break
 	}
 	s.reschedule(q)
 	return deliveries, nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postrider-mta/postrider/event"
+	"github.com/postrider-mta/postrider/queue"
 	"github.com/postrider-mta/postrider/queue/journal"
 )
 
@@ -32,7 +33,7 @@ type Options struct {
 	SegmentBytes int64
 	// CheckpointBytes of journal, CheckpointChanges of recipients or
 	// CheckpointInterval, whichever comes first, cause a checkpoint; defaults
-	// 32 MiB, 50,000 and 5 s.
+	// 32 MiB, 10,000 and 5 s.
 	CheckpointBytes    int64
 	CheckpointChanges  int
 	CheckpointInterval time.Duration
@@ -55,16 +56,31 @@ type Options struct {
 	// SparseShare is the live share of an old segment below which its
 	// survivors are copied forward; default 0.1, negative for never.
 	SparseShare float64
+	// CompactFreeShare of free pages in queue.db, if they are at least
+	// CompactMinBytes, causes it to be written anew; defaults 0.75, negative
+	// for never, and 64 MiB.
+	CompactFreeShare float64
+	CompactMinBytes  int64
 	// RetryPause is how long nothing is tried after a failed write; default
 	// 250 ms, negative for none.
 	RetryPause time.Duration
+	// Opens returns when a queue may next be offered, as of now; a time that is
+	// not after now, or zero, if it may at once. What has expired is offered all
+	// the same. It is asked often, and quick; nil for always.
+	Opens func(key queue.Key, now time.Time) time.Time
+	// RecheckInterval is how long a due recipient that is held alone is set
+	// aside before it is looked at again, should its release be missed; a
+	// random fifth is added. Default 5 minutes.
+	RecheckInterval time.Duration
+	// Now is the wall clock; nil for time.Now.
+	Now func() time.Time
 	// Files is the file system of the journal; nil for the real one.
 	Files journal.FileSystem
 }
 
 func (o Options) withDefaults() Options {
 	setDefault(&o.CheckpointBytes, 32<<20)
-	setDefault(&o.CheckpointChanges, 50_000)
+	setDefault(&o.CheckpointChanges, 10_000)
 	setDefault(&o.CheckpointInterval, 5*time.Second)
 	setDefault(&o.MinFree, 64<<20)
 	setDefault(&o.RestartDelay, 5*time.Second)
@@ -73,6 +89,12 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.EventDelay, 50*time.Millisecond)
 	setDefault(&o.EventBatch, 2000)
 	setDefault(&o.SparseShare, 0.1)
+	setDefault(&o.CompactFreeShare, 0.75)
+	setDefault(&o.CompactMinBytes, 64<<20)
+	setDefault(&o.RecheckInterval, 5*time.Minute)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	if o.Files == nil {
 		o.Files = journal.OS{}
 	}

@@ -30,6 +30,7 @@ type queueState struct {
 	// wake is when something is due; heapIndex the place in the schedule.
 	wake      int64
 	heapIndex int
+	gate
 	// reported: Ready named the queue and Next has not found it empty since.
 	reported bool
 }

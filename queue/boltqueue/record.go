@@ -20,6 +20,10 @@ const (
 	kindOutcome
 	// kindEvents: events that change nothing owed.
 	kindEvents
+	// kindHold: a hold, which replaces one of the same id.
+	kindHold
+	// kindRelease: the id of a hold that ended.
+	kindRelease
 )
 
 // acceptance is the content of an accept record. In the payload the body comes

@@ -3,7 +3,6 @@ package boltqueue
 import (
 	"math/rand/v2"
 	"slices"
-	"time"
 
 	"github.com/postrider-mta/postrider/queue/journal"
 )
@@ -38,6 +37,8 @@ func (s *Store) replayRecord(r journal.Record) error {
 		return s.replayCopy(r)
 	case kindOutcome:
 		return s.replayOutcome(r)
+	case kindHold, kindRelease:
+		return s.replayHold(r)
 	}
 	return nil
 }
@@ -106,7 +107,7 @@ func (s *Store) holdBack() {
 	if s.options.RestartDelay <= 0 {
 		return
 	}
-	now := time.Now()
+	now := s.options.Now()
 	for _, q := range s.byID {
 		if q.nextDue() > nanoseconds(now) {
 			continue

@@ -17,6 +17,8 @@ import (
 //	messages    message -> position, owed recipients, queues, the message
 //	recipients  queue, message, index -> due, attempts, recipient, last event
 //	due         queue, due, message, index -> nothing
+//	holds       hold -> the hold
+//	usage       tenant -> messages and octets owed
 const (
 	bucketMeta       = "meta"
 	bucketSegments   = "segments"
@@ -24,10 +26,12 @@ const (
 	bucketMessages   = "messages"
 	bucketRecipients = "recipients"
 	bucketDue        = "due"
+	bucketHolds      = "holds"
+	bucketUsage      = "usage"
 )
 
 func bucketNames() []string {
-	return []string{bucketMeta, bucketSegments, bucketQueues, bucketMessages, bucketRecipients, bucketDue}
+	return []string{bucketMeta, bucketSegments, bucketQueues, bucketMessages, bucketRecipients, bucketDue, bucketHolds, bucketUsage}
 }
 
 // The names in the meta bucket.
@@ -37,7 +41,7 @@ const (
 	metaQueues   = "queues"
 	metaClean    = "clean"
 
-	formatVersion = 1
+	formatVersion = 2
 )
 
 const (
@@ -178,18 +182,36 @@ type recipientRow struct {
 	recipient mail.Recipient
 	// last is the encoded event of the last deferral; empty before the first.
 	last []byte
+	// aside is when a recipient that is set aside was due; zero for others.
+	aside int64
 }
+
+// asideFlag stands in the number of attempts where aside follows it.
+const asideFlag = 1 << 31
 
 func (r *recipientRow) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(r.due))
-	b = binary.AppendUvarint(b, uint64(r.attempts))
+	if r.aside != 0 {
+		b = binary.AppendUvarint(b, uint64(r.attempts)|asideFlag)
+		b = binary.AppendUvarint(b, uint64(r.aside))
+	} else {
+		b = binary.AppendUvarint(b, uint64(r.attempts))
+	}
 	b = appendRecipient(b, &r.recipient)
 	return append(b, r.last...)
 }
 
 func decodeRecipientRow(b []byte) (recipientRow, error) {
 	d := decoder{b: b}
-	r := recipientRow{due: d.number(), attempts: d.index(), recipient: d.recipient()}
+	r := recipientRow{due: d.number()}
+	attempts := d.uvarint()
+	if attempts >= 2*asideFlag {
+		d.fail()
+	}
+	if r.attempts = uint32(attempts &^ asideFlag); attempts&asideFlag != 0 {
+		r.aside = d.number()
+	}
+	r.recipient = d.recipient()
 	if d.err != nil {
 		return r, fmt.Errorf("recipient row: %w", d.err)
 	}

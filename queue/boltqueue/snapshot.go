@@ -9,6 +9,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/postrider-mta/postrider/queue"
 	"github.com/postrider-mta/postrider/queue/journal"
 )
 
@@ -22,53 +23,122 @@ type snapshot struct {
 	messages  []frozenMessage
 	// segments are the rows that changed, owed all of them.
 	segments, owed map[uint32]segmentRow
+	// values holds the encoded rows: bbolt wants them alive until the commit.
+	values arena
+	// added and removed are places in the due index.
+	added, removed []dueRow
+	// usage are the rows that changed; holds are all, if holdsChanged.
+	usage        map[string]queue.Usage
+	holds        []queue.Hold
+	holdsChanged bool
 }
 
+// frozenEntry is a recipient as it was: others may change the entry meanwhile.
 type frozenEntry struct {
 	entry *entry
 	queue *queueState
 	key   recipientKey
-	gone  bool
-	row   recipientRow
+	due   int64
+	// value is the encoded row; nil if the recipient is gone.
+	value []byte
 }
 
+func (f *frozenEntry) gone() bool { return f.value == nil }
+
+func (f *frozenEntry) dueRow() dueRow { return dueRow{f.queue.id, mark{f.due, f.key}} }
+
+// frozenMessage is a message with what may change of it.
 type frozenMessage struct {
-	message *message
-	row     messageRow
+	message  *message
+	position journal.Position
+	bytes    int64
+	owed     int
+}
+
+func (f *frozenMessage) row() messageRow {
+	m := f.message
+	return messageRow{position: f.position, bytes: f.bytes, owed: f.owed, queues: m.queues, message: m.shared}
+}
+
+// dueRow is a key of the due index.
+type dueRow struct {
+	queue uint64
+	mark
+}
+
+func compareDue(a, b dueRow) int {
+	return cmp.Or(cmp.Compare(a.queue, b.queue), cmp.Compare(a.due, b.due), a.recipientKey.compare(b.recipientKey))
+}
+
+func (s *snapshot) begin(position journal.Position, nextQueue uint64) {
+	s.end() // a begin before may have had none
+	s.position, s.nextQueue, s.clean = position, nextQueue, false
+	s.segments, s.owed = map[uint32]segmentRow{}, map[uint32]segmentRow{}
+	s.usage, s.holds, s.holdsChanged = nil, nil, false
+}
+
+// end lets go of what was frozen and keeps the room for the next time.
+func (s *snapshot) end() {
+	clear(s.entries)
+	clear(s.messages)
+	s.entries, s.messages = s.entries[:0], s.messages[:0]
+	s.added, s.removed = s.added[:0], s.removed[:0]
+	s.values.reset()
+}
+
+func (s *snapshot) addEntry(e *entry) {
+	f := frozenEntry{entry: e, queue: e.queue, key: e.key(), due: e.due}
+	if e.state != gone {
+		row := e.row()
+		f.value = s.values.keep(row.append)
+	}
+	s.entries = append(s.entries, f)
+}
+
+func (s *snapshot) addMessage(m *message) {
+	s.messages = append(s.messages, frozenMessage{message: m, position: m.position, bytes: m.bytes, owed: m.owed})
 }
 
 func (s *snapshot) empty() bool {
-	return len(s.entries) == 0 && len(s.messages) == 0 && len(s.segments) == 0
+	return len(s.entries) == 0 && len(s.messages) == 0 && len(s.segments) == 0 && len(s.usage) == 0 && !s.holdsChanged
 }
 
 func (s *snapshot) write(tx *bolt.Tx) error {
-	w := snapshotWriter{tx: tx, counts: map[uint64]int{}}
+	w := snapshotWriter{snapshot: s, tx: tx, counts: map[uint64]int{}}
+	s.added, s.removed = s.added[:0], s.removed[:0]
 	s.sort()
-	if err := w.recipients(s.entries); err != nil {
+	if err := w.recipients(); err != nil {
 		return fmt.Errorf("write recipients: %w", err)
 	}
 	if err := w.dueIndex(); err != nil {
 		return fmt.Errorf("write due index: %w", err)
 	}
-	if err := w.queues(s.entries); err != nil {
+	if err := w.queues(); err != nil {
 		return fmt.Errorf("write queues: %w", err)
 	}
-	if err := w.messages(s.messages); err != nil {
+	if err := w.writeMessages(); err != nil {
 		return fmt.Errorf("write messages: %w", err)
 	}
-	if err := w.segments(s.segments); err != nil {
+	if err := w.writeSegments(); err != nil {
 		return fmt.Errorf("write segments: %w", err)
+	}
+	if err := writeUsage(tx, s.usage); err != nil {
+		return fmt.Errorf("write usage: %w", err)
+	}
+	if s.holdsChanged {
+		if err := writeHolds(tx, s.holds); err != nil {
+			return fmt.Errorf("write holds: %w", err)
+		}
 	}
 	return s.writeMeta(tx)
 }
 
 func (s *snapshot) sort() {
 	slices.SortFunc(s.entries, func(a, b frozenEntry) int {
-		return cmp.Or(cmp.Compare(a.queue.id, b.queue.id),
-			bytes.Compare(a.key.message[:], b.key.message[:]), cmp.Compare(a.key.index, b.key.index))
+		return cmp.Or(cmp.Compare(a.queue.id, b.queue.id), a.key.compare(b.key))
 	})
 	slices.SortFunc(s.messages, func(a, b frozenMessage) int {
-		return bytes.Compare(a.row.message.ID[:], b.row.message.ID[:])
+		return bytes.Compare(a.message.shared.ID[:], b.message.shared.ID[:])
 	})
 }
 
@@ -90,77 +160,61 @@ func (s *snapshot) writeMeta(tx *bolt.Tx) error {
 
 // snapshotWriter writes one snapshot.
 type snapshotWriter struct {
+	*snapshot
 	tx *bolt.Tx
-	// arena holds the values: bbolt wants them alive until the commit.
-	arena []byte
-	// added and removed are keys of the due index.
-	added, removed [][]byte
+	// key is a buffer: bbolt copies keys.
+	key []byte
 	// counts is by how much each queue grew.
 	counts map[uint64]int
 }
 
-// keep returns what encode appended, alive as long as the writer.
-func (w *snapshotWriter) keep(encode func([]byte) []byte) []byte {
-	const chunk = 64 << 10
-	if cap(w.arena)-len(w.arena) < 1<<10 {
-		w.arena = make([]byte, 0, chunk)
-	}
-	start := len(w.arena)
-	w.arena = encode(w.arena)
-	return w.arena[start:len(w.arena):len(w.arena)]
-}
-
 // recipients trusts only the rows it finds: if an earlier commit took effect
 // although it was reported as failed, nothing is counted twice.
-func (w *snapshotWriter) recipients(entries []frozenEntry) error {
+func (w *snapshotWriter) recipients() error {
 	b := w.tx.Bucket([]byte(bucketRecipients))
-	for i := range entries {
-		f := &entries[i]
-		id := f.queue.id
-		key := w.keep(func(b []byte) []byte { return appendRecipientRowKey(b, id, f.key) })
-		before := int64(-1)
-		if v := b.Get(key); v != nil {
-			d := decoder{b: v}
-			before = d.number()
-			w.counts[id]--
-		}
-		if before >= 0 && (f.gone || before != f.row.due) {
-			w.removed = append(w.removed, w.dueKey(id, mark{before, f.key}))
-		}
-		if f.gone {
-			if err := b.Delete(key); err != nil {
-				return err
-			}
-			continue
-		}
-		w.counts[id]++
-		if before != f.row.due {
-			w.added = append(w.added, w.dueKey(id, f.mark()))
-		}
-		if err := b.Put(key, w.keep(f.row.append)); err != nil {
+	for i := range w.entries {
+		if err := w.recipient(b, &w.entries[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (f *frozenEntry) mark() mark { return mark{f.row.due, f.key} }
-
-func (w *snapshotWriter) dueKey(id uint64, m mark) []byte {
-	return w.keep(func(b []byte) []byte { return appendDueKey(b, id, m) })
+func (w *snapshotWriter) recipient(b *bolt.Bucket, f *frozenEntry) error {
+	id := f.queue.id
+	w.key = appendRecipientRowKey(w.key[:0], id, f.key)
+	before := int64(-1)
+	if v := b.Get(w.key); v != nil {
+		d := decoder{b: v}
+		before = d.number()
+		w.counts[id]--
+	}
+	if before >= 0 && (f.gone() || before != f.due) {
+		w.removed = append(w.removed, dueRow{id, mark{before, f.key}})
+	}
+	if f.gone() {
+		return b.Delete(w.key)
+	}
+	w.counts[id]++
+	if before != f.due {
+		w.added = append(w.added, f.dueRow())
+	}
+	return b.Put(w.key, f.value)
 }
 
 func (w *snapshotWriter) dueIndex() error {
 	b := w.tx.Bucket([]byte(bucketDue))
-	slices.SortFunc(w.removed, bytes.Compare)
-	for _, key := range w.removed {
-		if err := b.Delete(key); err != nil {
+	slices.SortFunc(w.removed, compareDue)
+	for _, row := range w.removed {
+		w.key = appendDueKey(w.key[:0], row.queue, row.mark)
+		if err := b.Delete(w.key); err != nil {
 			return err
 		}
 	}
-	slices.SortFunc(w.added, bytes.Compare)
-	for _, key := range w.added {
-		if err := b.Put(key, nil); err != nil {
+	slices.SortFunc(w.added, compareDue)
+	for _, row := range w.added {
+		w.key = appendDueKey(w.key[:0], row.queue, row.mark)
+		if err := b.Put(w.key, nil); err != nil {
 			return err
 		}
 	}
@@ -169,12 +223,12 @@ func (w *snapshotWriter) dueIndex() error {
 
 // queues rewrites the row of each queue that has an entry among the sorted
 // ones.
-func (w *snapshotWriter) queues(entries []frozenEntry) error {
+func (w *snapshotWriter) queues() error {
 	b := w.tx.Bucket([]byte(bucketQueues))
 	cursor := w.tx.Bucket([]byte(bucketDue)).Cursor()
-	for i := range entries {
-		q := entries[i].queue
-		if i > 0 && entries[i-1].queue.id == q.id {
+	for i := range w.entries {
+		q := w.entries[i].queue
+		if i > 0 && w.entries[i-1].queue.id == q.id {
 			continue
 		}
 		key := queueRowKey(q.id)
@@ -206,27 +260,29 @@ func putQueue(b *bolt.Bucket, due *bolt.Cursor, key []byte, row queueRow) error 
 	return b.Put(key, row.append(nil))
 }
 
-func (w *snapshotWriter) messages(messages []frozenMessage) error {
+func (w *snapshotWriter) writeMessages() error {
 	b := w.tx.Bucket([]byte(bucketMessages))
 	b.FillPercent = 0.9 // ids grow with time
-	for i := range messages {
-		row := &messages[i].row
-		if row.owed == 0 {
-			if err := b.Delete(row.message.ID[:]); err != nil {
+	for i := range w.messages {
+		f := &w.messages[i]
+		id := &f.message.shared.ID
+		if f.owed == 0 {
+			if err := b.Delete(id[:]); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := b.Put(row.message.ID[:], w.keep(row.append)); err != nil {
+		row := f.row()
+		if err := b.Put(id[:], w.values.keep(row.append)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *snapshotWriter) segments(segments map[uint32]segmentRow) error {
+func (w *snapshotWriter) writeSegments() error {
 	b := w.tx.Bucket([]byte(bucketSegments))
-	for number, row := range segments {
+	for number, row := range w.segments {
 		key := binary.BigEndian.AppendUint32(nil, number)
 		if row.messages == 0 {
 			if err := b.Delete(key); err != nil {

@@ -54,6 +54,8 @@ func (s *space) measure(size int64) error {
 
 // freePages returns the octets in queue.db that can be written again.
 func (s *Store) freePages() int64 {
+	s.dbMu.RLock()
+	defer s.dbMu.RUnlock()
 	return int64(s.db.Stats().FreePageN) * int64(s.db.Info().PageSize)
 }
 

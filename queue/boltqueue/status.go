@@ -50,7 +50,10 @@ func (s *Store) status(id uint64) (queue.Status, error) {
 	if q == nil || q.count == 0 {
 		return queue.Status{}, nil
 	}
-	st := queue.Status{Key: q.key, Waiting: q.count, Leased: q.leased}
+	st := queue.Status{
+		Key: q.key, Waiting: q.count, Leased: q.leased,
+		Held: s.holds.ofQueue(q.key) != nil, Opens: s.opens(q.key, s.options.Now()),
+	}
 	due := int64(never)
 	for e := q.first; e != nil; e = e.next {
 		if e.state == gone {
@@ -60,7 +63,7 @@ func (s *Store) status(id uint64) (queue.Status, error) {
 			st.Oldest = at
 		}
 		if !e.held() {
-			due = min(due, e.due)
+			due = min(due, shownDue(e.due, e.aside, e.message.shared))
 		}
 	}
 	if q.unloaded > 0 {
@@ -76,7 +79,7 @@ func (s *Store) status(id uint64) (queue.Status, error) {
 
 // statusOfRows takes the first rows that are not in memory into account.
 func (s *Store) statusOfRows(q *queueState, oldest *time.Time, due *int64) error {
-	return s.db.View(func(tx *bolt.Tx) error {
+	return s.view(func(tx *bolt.Tx) error {
 		prefix := queueRowKey(q.id)
 		c := tx.Bucket([]byte(bucketRecipients)).Cursor()
 		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {

@@ -23,6 +23,9 @@ const (
 // Store is a queue.Store on one machine's disk.
 type Store struct {
 	options Options
+	// dbMu guards the pointer: compaction exchanges it. Whoever holds
+	// checkpoints.running may read it without.
+	dbMu    sync.RWMutex
 	db      *bolt.DB
 	journal *journal.Journal
 	events  *eventWriter
@@ -37,7 +40,14 @@ type Store struct {
 	// generation counts how often rows replaced entries: whoever read rows
 	// without the lock reads again if it changed.
 	generation uint64
-	closed     bool
+	// frozen counts the entries that a checkpoint is writing, coming the
+	// recipients on their way into the journal.
+	frozen, coming int
+	closed         bool
+	// clock is the time that Ready last saw.
+	clock int64
+	// released are the releases that Open found in the journal.
+	released []queue.Selector
 	// room is signalled when a checkpoint made room for more changes.
 	room *sync.Cond
 
@@ -113,6 +123,9 @@ func (s *Store) eventPosition() (journal.Position, error) {
 func (s *Store) start() {
 	s.background.Go(s.runCheckpoints)
 	s.background.Go(s.events.run)
+	if len(s.released) > 0 {
+		s.background.Go(s.finishReleases)
+	}
 }
 
 // abandon closes what a failed Open had opened.

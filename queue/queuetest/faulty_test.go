@@ -106,8 +106,58 @@ func faults() map[string]fault {
 		"cancel says nothing":         {func(m *Memory) queue.Store { return silentCancel{m} }, []string{"cancel ends what is selected"}, true},
 		"retry ignores the campaign":  {func(m *Memory) queue.Store { return wideRetry{m} }, []string{"retry makes due what is selected"}, true},
 		"list repeats the page's end": {func(m *Memory) queue.Store { return repeatsPage{m} }, []string{"list shows what is selected", "list pages while mail is settled"}, true},
+		"hold lasts till the restart": {func(m *Memory) queue.Store { return &volatileHold{Memory: m} }, []string{"hold outlives a restart and a crash"}, true},
+		"hold outdoes the expiry":     {func(m *Memory) queue.Store { return endlessHold{m} }, []string{"held mail expires"}, false},
+		"hold is an attempt":          {func(m *Memory) queue.Store { return countingHold{m} }, []string{"hold keeps back what is selected"}, true},
+		"usage counts recipients":     {func(m *Memory) queue.Store { return wideUsage{m} }, []string{"usage counts messages once"}, true},
 		"oldest is when due":          {func(m *Memory) queue.Store { return wrongOldest{m} }, []string{"queues shows each queue at a glance"}, true},
 	}
+}
+
+// volatileHold forgets its holds when it ends.
+type volatileHold struct{ *Memory }
+
+func (v *volatileHold) ended(again *Memory) { clear(again.holds) }
+
+// endlessHold never offers what is held.
+type endlessHold struct{ *Memory }
+
+func (e endlessHold) Next(ctx context.Context, key queue.Key, limit int) ([]*queue.Delivery, error) {
+	got, err := e.Memory.Next(ctx, key, limit)
+	return slices.DeleteFunc(got, func(d *queue.Delivery) bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.heldBy(e.owed[d.ID()]) != ""
+	}), err
+}
+
+// countingHold counts an attempt for whatever is held when asked for more.
+type countingHold struct{ *Memory }
+
+func (c countingHold) Next(ctx context.Context, key queue.Key, limit int) ([]*queue.Delivery, error) {
+	c.mu.Lock()
+	for _, h := range c.queues[key] {
+		if c.heldBy(h) != "" {
+			h.Attempts++
+		}
+	}
+	c.mu.Unlock()
+	return c.Memory.Next(ctx, key, limit)
+}
+
+type wideUsage struct{ *Memory }
+
+func (w wideUsage) Usage(tenant string) queue.Usage {
+	u := w.Memory.Usage(tenant)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	u.Messages = 0
+	for _, h := range w.owed {
+		if h.Message.Tenant == tenant {
+			u.Messages++
+		}
+	}
+	return u
 }
 
 type lostSettle struct{ *Memory }

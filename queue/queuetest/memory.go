@@ -18,7 +18,12 @@ import (
 // Memory is a store for tests: it keeps the contract of queue.Store except
 // that nothing outlives the process. It is simple rather than fast.
 type Memory struct {
+	// Opens returns when a queue may next be offered, as of now; nil for
+	// always. It is not to change once the store is used.
+	Opens func(key queue.Key, now time.Time) time.Time
+
 	mu     sync.Mutex
+	holds  map[queue.ID]queue.Hold
 	owed   map[queue.RecipientID]*held
 	queues map[queue.Key]map[queue.RecipientID]*held
 	bodies map[queue.ID][]byte
@@ -46,7 +51,7 @@ func NewMemory() *Memory {
 	return &Memory{
 		owed: map[queue.RecipientID]*held{}, queues: map[queue.Key]map[queue.RecipientID]*held{},
 		bodies: map[queue.ID][]byte{}, left: map[queue.ID]int{},
-		reported: map[queue.Key]bool{}, news: make(chan struct{}),
+		reported: map[queue.Key]bool{}, news: make(chan struct{}), holds: map[queue.ID]queue.Hold{},
 	}
 }
 
@@ -64,7 +69,7 @@ func (m *Memory) Reopened(crashed bool) *Memory {
 	defer m.mu.Unlock()
 	m.close()
 	again := NewMemory()
-	again.bodies, again.events = m.bodies, m.events
+	again.bodies, again.events, again.holds, again.Opens = m.bodies, m.events, m.holds, m.Opens
 	at := time.Now()
 	for _, h := range m.owed {
 		if crashed && !h.Due.After(at) {
@@ -161,7 +166,7 @@ func (m *Memory) due() (keys []queue.Key, news <-chan struct{}, next time.Time, 
 		if m.reported[key] {
 			continue
 		}
-		first, ok := earliest(waiting)
+		first, ok := earliest(waiting, func(h *held) time.Time { return m.offered(h, at) })
 		switch {
 		case !ok:
 		case first.After(at):
@@ -174,11 +179,14 @@ func (m *Memory) due() (keys []queue.Key, news <-chan struct{}, next time.Time, 
 	return keys, m.news, next, nil
 }
 
-// earliest returns when the first recipient that is not leased is due.
-func earliest(waiting map[queue.RecipientID]*held) (first time.Time, ok bool) {
+// earliest returns the first time of a recipient that is not leased.
+func earliest(waiting map[queue.RecipientID]*held, of func(*held) time.Time) (first time.Time, ok bool) {
 	for _, h := range waiting {
-		if !h.leased && (!ok || h.Due.Before(first)) {
-			first, ok = h.Due, true
+		if h.leased {
+			continue
+		}
+		if at := of(h); !ok || at.Before(first) {
+			first, ok = at, true
 		}
 	}
 	return first, ok
@@ -201,7 +209,7 @@ func (m *Memory) Next(_ context.Context, key queue.Key, limit int) ([]*queue.Del
 	var due []*held
 	at := time.Now()
 	for _, h := range m.queues[key] {
-		if !h.leased && !h.Due.After(at) {
+		if !h.leased && !m.offered(h, at).After(at) {
 			due = append(due, h)
 		}
 	}
@@ -355,7 +363,9 @@ func (m *Memory) Queues(context.Context) ([]queue.Status, error) {
 	}
 	var all []queue.Status
 	for key, owed := range m.queues {
-		all = append(all, status(key, owed))
+		s := status(key, owed)
+		s.Held, s.Opens = m.queueHeld(key), m.opens(key, time.Now())
+		all = append(all, s)
 	}
 	slices.SortFunc(all, func(a, b queue.Status) int { return compareKeys(a.Key, b.Key) })
 	return all, nil
@@ -371,7 +381,7 @@ func status(key queue.Key, owed map[queue.RecipientID]*held) queue.Status {
 			s.Oldest = h.Message.Accepted
 		}
 	}
-	s.NextDue, _ = earliest(owed)
+	s.NextDue, _ = earliest(owed, func(h *held) time.Time { return h.Due })
 	return s
 }
 
@@ -397,7 +407,7 @@ func (m *Memory) List(_ context.Context, s queue.Selector, after string, limit i
 		}
 		page = append(page, queue.Entry{
 			Message: h.Message, Index: h.Index, Recipient: h.Recipient,
-			Attempts: h.Attempts, Due: h.Due, Leased: h.leased, Last: h.Last,
+			Attempts: h.Attempts, Due: h.Due, Leased: h.leased, Held: m.heldBy(h), Last: h.Last,
 		})
 	}
 	return page, "", nil

@@ -2,6 +2,7 @@ package queuetest
 
 import (
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -34,6 +35,10 @@ func (h *memoryHarness) use(m *Memory) {
 }
 
 func (h *memoryHarness) Store() queue.Store { return h.store }
+
+func (h *memoryHarness) SetOpens(_ *testing.T, opens func(queue.Key, time.Time) time.Time) {
+	h.memory.Opens = opens
+}
 
 func (h *memoryHarness) Reopen(*testing.T) { h.end(false) }
 

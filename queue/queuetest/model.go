@@ -20,11 +20,11 @@ func RunModel(t *testing.T, open func(t *testing.T) Harness) {
 	rapid.Check(t, func(r *rapid.T) {
 		h := open(t)
 		defer h.Close(t)
-		m := &model{T: r, outer: t, Harness: h, owed: map[queue.RecipientID]*owed{}, histories: map[queue.RecipientID][]string{}}
+		m := &model{T: r, outer: t, Harness: h, owed: map[queue.RecipientID]*owed{}, histories: map[queue.RecipientID][]string{}, holds: map[queue.ID]queue.Hold{}}
 		defer m.returnAll()
 		actions := map[string]func(*rapid.T){
 			"accept": m.accept, "next": m.next, "settle": m.settle, "defer": m.deferSome, "return": m.giveBack,
-			"cancel": m.cancel, "retry": m.retry, "record": m.record, "reopen": m.reopen, "crash": m.crash, "": m.check,
+			"cancel": m.cancel, "retry": m.retry, "hold": m.hold, "release": m.release, "record": m.record, "reopen": m.reopen, "crash": m.crash, "": m.check,
 		}
 		r.Repeat(actions)
 	})
@@ -38,6 +38,7 @@ type model struct {
 	owed      map[queue.RecipientID]*owed
 	leased    []*queue.Delivery
 	histories map[queue.RecipientID][]string // types of events
+	holds     map[queue.ID]queue.Hold
 	records   int
 }
 
@@ -119,7 +120,7 @@ func (m *model) next(r *rapid.T) {
 	key, limit := m.drawKey(r), rapid.IntRange(1, 4).Draw(r, "limit")
 	due, sure := 0, 0
 	for _, o := range m.owed {
-		if o.key() == key && !o.leased && o.isDue() {
+		if o.key() == key && !o.leased && o.isDue() && m.heldBy(o) == "" {
 			due++
 			if !o.blurred {
 				sure++
@@ -141,7 +142,7 @@ func (m *model) next(r *rapid.T) {
 
 func (m *model) lease(r *rapid.T, key queue.Key, d *queue.Delivery) {
 	o := m.owed[d.ID()]
-	if o == nil || o.leased || o.key() != key || d.Attempts != o.attempts || d.Recipient != o.recipient {
+	if o == nil || o.leased || m.heldBy(o) != "" || o.key() != key || d.Attempts != o.attempts || d.Recipient != o.recipient {
 		m.Fatalf("Next gave %s with %d attempts; the model has %+v", d.ID(), d.Attempts, o)
 	}
 	body, err := m.Store().Body(r.Context(), d.Message)
@@ -312,7 +313,7 @@ func (m *model) check(r *rapid.T) {
 func (m *model) checkEntry(id queue.RecipientID, e queue.Entry) {
 	o := m.owed[id]
 	if entryID(e) != id || e.Attempts != o.attempts || e.Leased != o.leased || e.Recipient != o.recipient ||
-		(e.Last == nil) != (o.last == nil) || e.Last != nil && e.Last.ID != o.last.ID {
+		e.Held != m.heldBy(o) || (e.Last == nil) != (o.last == nil) || e.Last != nil && e.Last.ID != o.last.ID {
 		m.Fatalf("List shows %s: %+v, want %s: %+v", entryID(e), e, id, o)
 	}
 	if !o.moved && !o.leased && e.Due.Sub(o.due).Abs() > time.Minute {
@@ -343,10 +344,11 @@ func (m *model) checkQueues(r *rapid.T) {
 	}
 	for _, s := range got {
 		w := want[s.Key]
-		if w == nil || s.Waiting != w.Waiting || s.Leased != w.Leased || !s.Oldest.Equal(w.Oldest) || s.NextDue.IsZero() != (w.Leased == w.Waiting) {
+		if w == nil || s.Waiting != w.Waiting || s.Leased != w.Leased || s.Held != m.queueHeld(s.Key) || !s.Oldest.Equal(w.Oldest) || s.NextDue.IsZero() != (w.Leased == w.Waiting) {
 			m.Fatalf("queue %+v, want %+v", s, w)
 		}
 	}
+	m.checkUsage()
 	stats := m.Store().Stats()
 	if len(got) != len(want) || stats.Queues != len(want) || stats.Recipients != int64(len(m.owed)) || stats.Messages != int64(len(messages)) {
 		m.Fatalf("%d queues, stats %+v; want %d, %d recipients of %d messages", len(got), stats, len(want), len(m.owed), len(messages))

@@ -62,6 +62,26 @@ func (c *Client) Cancel(ctx context.Context, request ChangeRequest) (Changed, er
 	return call[Changed](ctx, c, http.MethodPost, "/v1/cancel", request)
 }
 
+// Hold keeps what is chosen from being sent.
+func (c *Client) Hold(ctx context.Context, request ChangeRequest) (Hold, error) {
+	return call[Hold](ctx, c, http.MethodPost, "/v1/holds", request)
+}
+
+// Holds returns all holds.
+func (c *Client) Holds(ctx context.Context) ([]Hold, error) {
+	return call[[]Hold](ctx, c, http.MethodGet, "/v1/holds", nil)
+}
+
+// Release ends a hold.
+func (c *Client) Release(ctx context.Context, id string) (Changed, error) {
+	return call[Changed](ctx, c, http.MethodDelete, "/v1/holds/"+url.PathEscape(id), nil)
+}
+
+// Totals returns counts since the daemon started.
+func (c *Client) Totals(ctx context.Context) (Totals, error) {
+	return call[Totals](ctx, c, http.MethodGet, "/v1/totals", nil)
+}
+
 // Send hands in a message.
 func (c *Client) Send(ctx context.Context, request SendRequest) (Sent, error) {
 	return call[Sent](ctx, c, http.MethodPost, "/v1/messages", request)

@@ -27,6 +27,10 @@ type Queue struct {
 	Leased  int       `json:"leased"`
 	Oldest  time.Time `json:"oldest,omitzero"`
 	NextDue time.Time `json:"next_due,omitzero"`
+	// Held reports a hold on all of the queue; Opens is when its window opens,
+	// absent if it is open.
+	Held  bool      `json:"held,omitempty"`
+	Opens time.Time `json:"opens,omitzero"`
 }
 
 // Queues answers GET /v1/queues.
@@ -64,6 +68,8 @@ type Recipient struct {
 	Attempts  int       `json:"attempts"`
 	Due       time.Time `json:"due"`
 	Leased    bool      `json:"leased,omitempty"`
+	// Held is the reason of a hold that matches.
+	Held string `json:"held,omitempty"`
 	// LastReply and LastReason tell of the last attempt.
 	LastReply  *mail.Reply `json:"last_reply,omitempty"`
 	LastReason string      `json:"last_reason,omitempty"`
@@ -85,19 +91,39 @@ type ListRequest struct {
 	Limit int `json:"limit,omitempty"`
 }
 
-// ChangeRequest is posted to /v1/retry and /v1/cancel.
+// ChangeRequest is posted to /v1/retry, /v1/cancel and /v1/holds.
 type ChangeRequest struct {
 	Selector Selector `json:"selector"`
 	// All must be set where the selector is empty, so that a slip of the
 	// keyboard does not reach every message.
 	All bool `json:"all,omitempty"`
-	// Reason goes into the event of each cancelled recipient.
+	// Reason goes into the event of each cancelled recipient, and is shown with
+	// a held one.
 	Reason string `json:"reason,omitempty"`
 }
 
 // Changed answers a ChangeRequest.
 type Changed struct {
 	Recipients int `json:"recipients"`
+}
+
+// Hold keeps what it selects from being sent until it is released: it answers
+// POST /v1/holds, and GET /v1/holds with all there are. DELETE /v1/holds/ID
+// ends it and is answered by Changed.
+type Hold struct {
+	ID       string    `json:"id"`
+	Selector Selector  `json:"selector"`
+	Reason   string    `json:"reason"`
+	Since    time.Time `json:"since"`
+}
+
+// Totals answers GET /v1/totals: counts since the daemon started.
+type Totals struct {
+	// Accepted counts messages handed in.
+	Accepted int64 `json:"accepted"`
+	// Outcomes count recipients by what became of an attempt: delivered,
+	// deferred, bounced, expired, dropped.
+	Outcomes map[string]int64 `json:"outcomes"`
 }
 
 // SendRequest is posted to /v1/messages.
