@@ -4,8 +4,9 @@ GO      ?= go
 BIN     := bin
 FUZZ    ?= 20s
 KILLS   ?= 50
+STATES  ?= 3000
 
-.PHONY: build run demo test lint unit fuzz bench crash clean
+.PHONY: build run demo test lint unit fuzz bench bench-store crash clean
 
 build: ## the daemon and its tools, in bin/
 	$(GO) build -trimpath -o $(BIN)/postrider ./cmd/postrider
@@ -43,8 +44,11 @@ fuzz: ## each fuzz target for FUZZ (default 20s)
 bench: build ## the daemon, and Postfix where it is installed, over the same work
 	$(GO) run ./bench -binary $(BIN)/postrider
 
-crash: ## the daemon is killed under load KILLS times (default 50): nothing may be lost
-	POSTRIDER_KILLS=$(KILLS) $(GO) test -race -count=1 -v -timeout 2h -run '^TestNothingAcknowledgedIsLostByKills$$' ./test/e2e
+bench-store: build ## the store: memory and start with a backlog, and what an accept and a settle cost
+	$(GO) run ./bench/store -binary $(BIN)/postrider
+
+crash: ## power failures (STATES, default 3000) and kills under load (KILLS, default 50), with the sums
+	$(GO) run ./test/crash -states $(STATES) -kills $(KILLS)
 
 clean:
 	rm -rf $(BIN)

@@ -171,8 +171,10 @@ func TestNothingAcknowledgedIsLostByKills(t *testing.T) {
 		files, err := filepath.Glob(filepath.Join(w.dir, "data", "journal", "*"))
 		return err == nil && len(files) <= segments
 	})
-	t.Logf("%d kills: %d messages acknowledged, %d recipients delivered, %d sent twice, %d events, 0 lost",
-		rounds, len(messages), len(arrived.count), duplicates, events)
+	if !t.Failed() {
+		fmt.Printf("kill: kills=%d acknowledged=%d delivered=%d twice=%d events=%d lost=0\n",
+			rounds, len(messages), len(arrived.count), duplicates, events)
+	}
 }
 
 // killWhileStarting has the next process end somewhere on its way up.

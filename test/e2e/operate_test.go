@@ -105,7 +105,7 @@ func TestOperatorSeesMailWithoutReaders(t *testing.T) {
 	mx := w.domain("reader.example", testmx.Options{Rules: []testmx.Rule{
 		{Command: testmx.RCPT, Pattern: "moved@*", Action: testmx.Action{Reply: "550 5.1.1 <moved@reader.example> has moved"}},
 	}})
-	w.start(settings{})
+	w.start(settings{delivery: "idle_timeout = \"5m\"\n"}) // the site is to be seen at leisure
 	follower, err := harness.Start(suite.binary, w.dir+"/follow.log", "--socket", w.daemon.Socket(), "events", "tail", "--json", "--type", "delivered,bounced", "--from-start", "--count", "2")
 	if err != nil {
 		t.Fatal(err)
