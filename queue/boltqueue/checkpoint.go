@@ -140,12 +140,18 @@ func (s *Store) checkpoint(clean bool) error {
 	return nil
 }
 
-// tuneFreelist writes the list of free pages while it is short beside the
-// pages in use, since opening has to look at all of those without it.
+// quickScan is how many used pages an open may have to look at: some tens of
+// milliseconds, on a cold disk too.
+const quickScan = 4096
+
+// tuneFreelist leaves the list of free pages unwritten only where it is longer
+// than the work of finding them again: without it an open has to look at every
+// page in use, which with a backlog takes seconds.
 func (s *Store) tuneFreelist(tx *bolt.Tx) {
 	pages := int(tx.Size()) / s.db.Info().PageSize
 	free := s.db.Stats().FreePageN
-	s.db.NoFreelistSync = free > pages-free
+	used := pages - free
+	s.db.NoFreelistSync = free > used && used < quickScan
 }
 
 // freeze takes what is dirty, as it is at one position of the journal.

@@ -85,7 +85,7 @@ func (s *Store) openDatabase() error {
 func databaseOptions() *bolt.Options {
 	return &bolt.Options{
 		Timeout: lockTimeout, FreelistType: bolt.FreelistMapType,
-		NoFreelistSync: true, InitialMmapSize: initialMap, PageSize: pageSize,
+		InitialMmapSize: initialMap, PageSize: pageSize,
 	}
 }
 
