@@ -114,12 +114,16 @@ func (s *Store) Release(ctx context.Context, id queue.ID) (int, error) {
 	case !ok:
 		return 0, fmt.Errorf("hold %s: %w", id, queue.ErrNotFound)
 	}
+	waiting := 0
+	if h.Selector.OfQueues() {
+		waiting = s.countWaiting(h.Selector) // before any of it can go
+	}
 	w := &journal.Write{Kind: kindRelease, Head: id[:], Value: &holdChange{hold: h, released: true}}
 	if err := s.journal.Append(ctx, w); err != nil {
 		return 0, storageError(err)
 	}
 	if h.Selector.OfQueues() {
-		return s.countWaiting(h.Selector), nil
+		return waiting, nil
 	}
 	return s.takeUp(ctx, h.Selector)
 }
