@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"github.com/postrider-mta/postrider/internal/spelling"
 )
 
 // expected says in words what a field takes.
@@ -102,26 +104,10 @@ func suggestion(name string, fields map[string]int) string {
 	return `; did you mean "` + best + `"?`
 }
 
-// distance counts the single-octet edits from a to b (Levenshtein).
+// distance is how far b is from a; a long word is far from everything.
 func distance(a, b string) int {
 	if len(a) > 100 {
 		return len(a)
 	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
+	return spelling.Distance(a, b)
 }

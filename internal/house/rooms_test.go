@@ -25,13 +25,13 @@ func rooms() map[string]room {
 		"cmd/postrider": {6, []string{"daemon", "daemon/config", "daemon/admin/api", "daemon/offline", "daemon/sink"}},
 
 		"daemon":           {5, []string{below, "daemon/config", "daemon/admin", "daemon/admin/api"}},
-		"daemon/config":    {5, []string{"internal/window"}},
+		"daemon/config":    {5, []string{"internal/spelling", "internal/window"}},
 		"daemon/admin":     {5, []string{"daemon/admin/api", "queue", "privacy", "event", values}},
 		"daemon/admin/api": {5, []string{"event", values}},
 		"daemon/offline":   {5, []string{below, "daemon/config"}},
 		"daemon/sink":      {5, []string{"internal/testmx", values}},
 
-		"mta/submission":          {4, []string{"mta/submission/password", "queue", values}},
+		"mta/submission":          {4, []string{"mta/submission/password", "queue", "internal/spelling", values}},
 		"mta/submission/password": {4, nil},
 		"mta/delivery":            {4, []string{"mta/smtpclient", "mta/route", "mta/shape", "mta/bounce", "event", "queue", values}},
 		"mta/smtpclient":          {4, []string{values}},
@@ -60,6 +60,7 @@ func rooms() map[string]room {
 		"internal/account":  {1, []string{"internal/mail", "internal/window"}},
 		"internal/person":   {1, []string{"internal/mail"}},
 		"internal/mimetree": {1, nil},
+		"internal/spelling": {1, nil},
 		"internal/window":   {1, nil},
 		"internal/testmx":   {1, []string{"internal/mail"}},
 		"internal/house":    {1, nil},

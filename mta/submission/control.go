@@ -15,6 +15,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/postrider-mta/postrider/internal/account"
+	"github.com/postrider-mta/postrider/internal/spelling"
 )
 
 // controlPrefix begins the names of the control headers.
@@ -135,28 +136,12 @@ func controlName(written string) (string, error) {
 	return "", badControl(written, "is not known")
 }
 
-// editDistance is Levenshtein's; long words are far from everything.
+// editDistance is how far b is from a; a long word is far from everything.
 func editDistance(a, b string) int {
 	if len(b) > 2*maxLabel {
 		return len(b)
 	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, diagonal+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
+	return spelling.Distance(a, b)
 }
 
 // decodeWords decodes encoded-words (RFC 2047).
