@@ -89,12 +89,14 @@ type Limits struct {
 
 // Queue says how mail is kept and when it is tried again.
 type Queue struct {
-	MaxAge             time.Duration `toml:"max_age" min:"1s" max:"30d"`
-	RetryFirst         time.Duration `toml:"retry_first" min:"1ms" max:"1d"`
-	RetryFactor        float64       `toml:"retry_factor" min:"1" max:"100"`
-	RetryMax           time.Duration `toml:"retry_max" min:"1ms" max:"7d"`
-	RetryJitter        float64       `toml:"retry_jitter" min:"0" max:"1"`
-	SegmentSize        Size          `toml:"segment_size" min:"1MB" max:"4GB"`
+	MaxAge      time.Duration `toml:"max_age" min:"1s" max:"30d"`
+	RetryFirst  time.Duration `toml:"retry_first" min:"1ms" max:"1d"`
+	RetryFactor float64       `toml:"retry_factor" min:"1" max:"100"`
+	RetryMax    time.Duration `toml:"retry_max" min:"1ms" max:"7d"`
+	RetryJitter float64       `toml:"retry_jitter" min:"0" max:"1"`
+	SegmentSize Size          `toml:"segment_size" min:"1MB" max:"4GB"`
+	// SpareSegments are kept when nothing in them is needed, to be written again.
+	SpareSegments      int           `toml:"spare_segments" min:"0" max:"64"`
 	CheckpointInterval time.Duration `toml:"checkpoint_interval" min:"10ms" max:"10m"`
 	CheckpointSize     Size          `toml:"checkpoint_size" min:"64KB" max:"4GB"`
 	// CompactFreeShare of queue.db that is free, if it is CompactMinSize at

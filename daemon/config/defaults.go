@@ -45,6 +45,7 @@ func defaultQueue() Queue {
 		RetryMax:           4 * time.Hour,
 		RetryJitter:        0.2,
 		SegmentSize:        64 * MB,
+		SpareSegments:      4,
 		CheckpointInterval: 5 * time.Second,
 		CheckpointSize:     32 * MB,
 		CompactFreeShare:   0.75,

@@ -88,6 +88,9 @@ func (s *Store) runCheckpoints() {
 			continue
 		}
 		s.giveBackDisk()
+		if err := s.journal.ReleaseIdle(spareIdle); err != nil {
+			s.options.Logger.Warn("store: spare segments stay", "error", err)
+		}
 		s.compactIfSparse()
 	}
 }

@@ -32,6 +32,8 @@ type saved struct {
 	position journal.Position
 	// clean: nothing happened after it; the store was closed.
 	clean bool
+	// salt is the journal's.
+	salt uint32
 }
 
 // createDatabase makes queue.db whole under another name first: bbolt would
@@ -127,6 +129,7 @@ func (s *Store) loadQueues() (saved, error) {
 		meta := tx.Bucket([]byte(bucketMeta))
 		at.position = journal.Position(getNumber(meta, metaPosition))
 		at.clean = getNumber(meta, metaClean) == 1
+		at.salt = uint32(getNumber(meta, metaSalt))
 		s.nextQueue = max(1, getNumber(meta, metaQueues))
 		if err := tx.Bucket([]byte(bucketQueues)).ForEach(s.loadQueue); err != nil {
 			return err
@@ -170,10 +173,12 @@ func (s *Store) loadSegment(k, v []byte) error {
 	return nil
 }
 
-// markOpen makes a crash from now on visible to the next Open.
+// markOpen makes a crash from now on visible to the next Open, and keeps the
+// journal's salt where damage to a segment does not reach it.
 func (s *Store) markOpen() error {
 	err := s.db.Update(func(tx *bolt.Tx) error {
-		return putNumber(tx.Bucket([]byte(bucketMeta)), metaClean, 0)
+		meta := tx.Bucket([]byte(bucketMeta))
+		return errors.Join(putNumber(meta, metaClean, 0), putNumber(meta, metaSalt, uint64(s.journal.Salt())))
 	})
 	if err != nil {
 		return fmt.Errorf("mark store as open: %w", err)

@@ -3,10 +3,14 @@ package boltqueue
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/postrider-mta/postrider/queue"
 	"github.com/postrider-mta/postrider/queue/journal"
 )
+
+// spareIdle is how long spare segments are kept while none is begun.
+const spareIdle = 10 * time.Minute
 
 // giveBackDisk removes the segments that nobody needs any more and moves the
 // survivors of one that is nearly empty.

@@ -127,6 +127,9 @@ func (s *Store) Erase(ctx context.Context, subject person.Subject) (int, error) 
 		}
 		n++
 	}
+	if err := s.journal.Forget(); err != nil {
+		return n, err
+	}
 	return n, s.awaitEvents(ctx, s.journal.End())
 }
 

@@ -31,6 +31,10 @@ type Options struct {
 
 	// SegmentBytes is the length of a journal segment; default 64 MiB.
 	SegmentBytes int64
+	// SpareSegments is how many freed segments are kept to be written again,
+	// which syncs much faster; default 4, negative for none. They go when the
+	// store is closed, after a while without new segments, and at an erasure.
+	SpareSegments int
 	// CheckpointBytes of journal, CheckpointChanges of recipients or
 	// CheckpointInterval, whichever comes first, cause a checkpoint; defaults
 	// 32 MiB, 10,000 and 5 s.
@@ -79,6 +83,7 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
+	setDefault(&o.SpareSegments, 4)
 	setDefault(&o.CheckpointBytes, 32<<20)
 	setDefault(&o.CheckpointChanges, 10_000)
 	setDefault(&o.CheckpointInterval, 5*time.Second)

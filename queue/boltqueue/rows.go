@@ -40,6 +40,8 @@ const (
 	metaPosition = "position"
 	metaQueues   = "queues"
 	metaClean    = "clean"
+	// metaSalt: the journal's salt.
+	metaSalt = "salt"
 
 	formatVersion = 2
 )

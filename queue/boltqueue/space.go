@@ -36,7 +36,7 @@ func (s *space) check(size int64) error {
 
 func (s *space) measure(size int64) error {
 	o := &s.store.options
-	reusable := s.store.freePages()
+	reusable := s.store.freePages() + s.store.journal.Stats().SpareBytes
 	if o.MinFree > 0 {
 		free, err := o.Files.FreeBytes(o.Dir)
 		if err != nil {
@@ -46,7 +46,7 @@ func (s *space) measure(size int64) error {
 			return fmt.Errorf("%w: %d octets free, %d must stay so", queue.ErrFull, free+reusable, o.MinFree)
 		}
 	}
-	if used := s.store.usedBytes() - reusable; o.MaxBytes > 0 && used+size > o.MaxBytes {
+	if used := s.store.usedBytes() - s.store.freePages(); o.MaxBytes > 0 && used+size > o.MaxBytes {
 		return fmt.Errorf("%w: %d octets used of %d", queue.ErrFull, used, o.MaxBytes)
 	}
 	return nil

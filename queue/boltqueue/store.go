@@ -91,6 +91,7 @@ func (s *Store) open() error {
 	s.journal, err = journal.Open(journal.Options{
 		Dir:          filepath.Join(s.options.Dir, journalDir),
 		SegmentBytes: s.options.SegmentBytes, RetryPause: s.options.RetryPause,
+		Spares: s.options.SpareSegments, Salt: saved.salt, Scanned: after,
 		After: max(saved.position, after), Committed: s.committed,
 		Files: s.options.Files, Logger: s.options.Logger,
 	})
@@ -159,7 +160,7 @@ func (s *Store) Close() error {
 	close(s.stop)
 	s.background.Wait()
 	err := s.checkpoint(true)
-	return errors.Join(err, s.journal.Close(), s.db.Close())
+	return errors.Join(err, s.journal.Forget(), s.journal.Close(), s.db.Close())
 }
 
 // storageError gives a failed write the name that callers know.

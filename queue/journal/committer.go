@@ -15,8 +15,11 @@ type committer struct {
 	file File
 	// number of that segment, or of the last one tried.
 	number uint32
-	// size is how many octets of it are synced.
-	size int64
+	// name is the file's at the moment.
+	name string
+	// size is how many octets of it are synced, allocated how long the file was
+	// when it was taken from the spares.
+	size, allocated int64
 	// previous names the last segment that holds records, for the next header.
 	previous segmentHeader
 	buffer   []byte
@@ -62,7 +65,7 @@ func (j *Journal) gather() {
 
 func (c *committer) close() {
 	if c.file != nil {
-		c.file.Close() // all that counts was synced
+		c.finish()
 	}
 }
 
@@ -81,14 +84,14 @@ func (j *Journal) write(group []*Write) error {
 	if err := j.prepare(groupSize(group)); err != nil {
 		return err
 	}
-	c.encode(group)
+	end := c.encode(group, j.salt)
 	if _, err := c.file.WriteAt(c.buffer, c.size); err != nil {
 		return j.fail(err)
 	}
 	if err := c.file.Sync(); err != nil {
 		return j.fail(err)
 	}
-	c.size += int64(len(c.buffer))
+	c.size = end
 	c.previous = segmentHeader{previous: c.number, previousEnd: uint32(c.size)}
 	j.segments.grow(c.number, c.size)
 	j.end.Store(uint64(MakePosition(c.number, uint32(c.size))))
@@ -109,23 +112,43 @@ func groupSize(group []*Write) int64 {
 	return size
 }
 
-// encode lays the group out as it will stand behind the segment's end.
-func (c *committer) encode(group []*Write) {
+// encode lays the group out as it will stand behind the segment's end, and
+// returns the end to come.
+func (c *committer) encode(group []*Write, salt uint32) int64 {
 	b := c.buffer[:0]
 	start := c.size
-	for _, w := range group {
+	for i, w := range group {
 		offset := start + int64(len(b))
 		w.Position = MakePosition(c.number, uint32(offset))
 		h := recordHeader{length: uint32(w.length()), group: uint32(start), sum: w.sum, kind: w.Kind}
-		b = h.append(b, w.Position)
+		if i == len(group)-1 {
+			h.fill(offset)
+		}
+		b = h.append(b, w.Position, salt)
 		b = append(b, w.Head...)
 		b = append(b, w.Body...)
-		for len(b)%alignment != 0 {
-			b = append(b, 0)
-		}
-		w.End = MakePosition(c.number, uint32(start+int64(len(b))))
+		b = append(b, make([]byte, h.size()-recordHeaderSize-int64(w.length()))...)
+		w.End = MakePosition(c.number, uint32(offset+h.size()))
 	}
-	c.buffer = b
+	end := start + int64(len(b))
+	c.buffer = c.mark(b, end)
+	return end
+}
+
+// mark puts the end mark behind what ends there, where older octets follow: a
+// whole block, which need not be read first.
+func (c *committer) mark(b []byte, end int64) []byte {
+	return append(b, make([]byte, max(0, min(blockSize, c.allocated-end)))...)
+}
+
+// finish closes the segment; all that counts was synced. What is left of an
+// older one behind it goes; should a crash keep it, the end is known.
+func (c *committer) finish() {
+	if c.allocated > c.size {
+		_ = c.file.Truncate(c.size)
+	}
+	c.file.Close()
+	c.file = nil
 }
 
 // prepare sees to a segment with room for need octets.
@@ -138,35 +161,52 @@ func (j *Journal) prepare(need int64) error {
 		return fault
 	}
 	if c.file != nil {
-		c.file.Close() // synced by the last write
-		c.file = nil
+		c.finish()
 	}
 	return j.create()
 }
 
 // create starts the next segment: the file, its header and its directory entry
-// are durable before a record goes into it.
+// are durable before a record goes into it. A spare has its new header before
+// it has its new name.
 func (j *Journal) create() error {
 	c := &j.committer
 	c.number++
-	file, err := j.options.Files.OpenFile(j.path(c.number), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	spare := j.spares.take(c.number)
+	flag, name := os.O_RDWR|os.O_CREATE|os.O_EXCL, j.path(c.number)
+	if spare.bytes > 0 {
+		flag, name = os.O_RDWR, j.sparePath(spare.number)
+	}
+	file, err := j.options.Files.OpenFile(name, flag, 0o600)
 	if err != nil {
 		return j.fail(err)
 	}
-	c.file, c.size = file, segmentHeaderSize
+	c.file, c.name, c.size, c.allocated = file, name, segmentHeaderSize, spare.bytes
 	header := c.previous
-	header.number = c.number
-	if _, err := file.WriteAt(header.encode(), 0); err != nil {
+	header.number, header.salt, header.older = c.number, j.salt, uint32(spare.bytes)
+	if _, err := file.WriteAt(c.mark(header.encode(), segmentHeaderSize), 0); err != nil {
 		return j.fail(err)
 	}
 	if err := file.Sync(); err != nil {
 		return j.fail(err)
 	}
-	if err := j.options.Files.SyncDir(j.options.Dir); err != nil {
+	if err := j.give(j.path(c.number)); err != nil {
 		return j.fail(err)
 	}
 	j.segments.add(c.number, segmentHeaderSize)
 	return nil
+}
+
+// give sees to the segment's name, durably.
+func (j *Journal) give(name string) error {
+	c := &j.committer
+	if c.name != name {
+		if err := j.options.Files.Rename(c.name, name); err != nil {
+			return err
+		}
+		c.name = name
+	}
+	return j.options.Files.SyncDir(j.options.Dir)
 }
 
 // fail gives the segment up. After a failed write or sync nobody knows what
@@ -182,7 +222,7 @@ func (j *Journal) fail(cause error) error {
 	}
 	errs := []error{c.file.Truncate(c.size), c.file.Close()}
 	if c.size == segmentHeaderSize {
-		errs = append(errs, j.options.Files.Remove(j.path(c.number)))
+		errs = append(errs, j.options.Files.Remove(c.name))
 		j.segments.remove(c.number)
 	}
 	c.file = nil

@@ -61,7 +61,7 @@ func (j *Journal) copyStretch(to io.WriterAt, segment uint32, s stretch) error {
 		return err
 	}
 	defer j.handles.release(h)
-	r := scanner{file: h.file, segment: segment, limit: s.to}
+	r := scanner{file: h.file, salt: j.salt, segment: segment, limit: s.to}
 	for at := s.from; at < s.to; at += window {
 		if _, err := to.WriteAt(r.bytes(at, min(window, s.to-at)), at-s.from); err != nil {
 			return err

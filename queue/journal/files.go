@@ -14,6 +14,10 @@ type FileSystem interface {
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
 	// Remove is os.Remove.
 	Remove(name string) error
+	// Rename is os.Rename.
+	Rename(from, to string) error
+	// DropCache lets the operating system forget the file's octets in memory.
+	DropCache(name string) error
 	// ReadDir is os.ReadDir.
 	ReadDir(name string) ([]fs.DirEntry, error)
 	// MakeDir creates a directory and makes its entry durable; one that exists
@@ -55,6 +59,9 @@ func (OS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 
 // Remove implements FileSystem.
 func (OS) Remove(name string) error { return os.Remove(name) }
+
+// Rename implements FileSystem.
+func (OS) Rename(from, to string) error { return os.Rename(from, to) }
 
 // ReadDir implements FileSystem.
 func (OS) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }

@@ -17,6 +17,16 @@ func syncData(f *os.File) error {
 	}
 }
 
+// DropCache implements FileSystem.
+func (OS) DropCache(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	err = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+	return errors.Join(os.NewSyscallError("fadvise", err), f.Close())
+}
+
 // FreeBytes implements FileSystem.
 func (OS) FreeBytes(name string) (int64, error) {
 	var st unix.Statfs_t

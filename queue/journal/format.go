@@ -9,9 +9,14 @@ const (
 	// MaxRecord bounds a payload, in octets.
 	MaxRecord = 1 << 31
 
-	segmentMagic      = "PRJOURN1"
+	segmentMagic      = "PRJOURN2"
 	segmentHeaderSize = 32
 	recordHeaderSize  = 20
+	// blockSize is what a disk writes at least.
+	blockSize = 4096
+	// endMark is how many zeros at least stand behind the last record of a
+	// segment that is written again: nothing behind them is of this segment.
+	endMark = recordHeaderSize
 	// alignment makes the search for the next record after damage cheap.
 	alignment = 4
 )
@@ -23,6 +28,11 @@ type segmentHeader struct {
 	// of its octets were synced when this one was created. Zero: there was none.
 	previous    uint32
 	previousEnd uint32
+	// salt goes into the checksums of the records.
+	salt uint32
+	// older is how long the file was, of an older segment's octets, before
+	// anything of this one was written; zero for a new file.
+	older uint32
 }
 
 func (h segmentHeader) encode() []byte {
@@ -31,7 +41,8 @@ func (h segmentHeader) encode() []byte {
 	b = binary.LittleEndian.AppendUint32(b, h.number)
 	b = binary.LittleEndian.AppendUint32(b, h.previous)
 	b = binary.LittleEndian.AppendUint32(b, h.previousEnd)
-	b = append(b, make([]byte, segmentHeaderSize-4-len(b))...)
+	b = binary.LittleEndian.AppendUint32(b, h.salt)
+	b = binary.LittleEndian.AppendUint32(b, h.older)
 	return binary.LittleEndian.AppendUint32(b, checksum(0, b))
 }
 
@@ -46,6 +57,8 @@ func decodeSegmentHeader(b []byte) (segmentHeader, bool) {
 		number:      binary.LittleEndian.Uint32(b[8:]),
 		previous:    binary.LittleEndian.Uint32(b[12:]),
 		previousEnd: binary.LittleEndian.Uint32(b[16:]),
+		salt:        binary.LittleEndian.Uint32(b[20:]),
+		older:       binary.LittleEndian.Uint32(b[24:]),
 	}, true
 }
 
@@ -59,49 +72,65 @@ type recordHeader struct {
 	// before they know their position.
 	sum  uint32
 	kind byte
+	// padding is how many octets behind the record, and its alignment, belong to
+	// it.
+	padding uint16
 }
 
 // size returns what the record takes in the segment, padding included.
-func (h recordHeader) size() int64 { return recordSize(int(h.length)) }
+func (h recordHeader) size() int64 { return recordSize(int(h.length)) + int64(h.padding) }
+
+// fill lets a record at an offset end with its block, as the last of a group
+// does: then no block is written twice.
+func (h *recordHeader) fill(offset int64) {
+	h.padding = uint16(-(offset + h.size()) & (blockSize - 1))
+}
 
 func recordSize(payload int) int64 {
 	return (recordHeaderSize + int64(payload) + alignment - 1) / alignment * alignment
 }
 
-// append encodes the header. Its checksum begins with the position, so that
-// stale or copied bytes are no record anywhere else.
-func (h recordHeader) append(b []byte, at Position) []byte {
+// append encodes the header. Its checksum begins with the salt, which those who
+// hand in payloads do not know, and the position: bytes that were copied, that
+// are left of another segment or that somebody made up are no record.
+func (h recordHeader) append(b []byte, at Position, salt uint32) []byte {
 	start := len(b)
 	b = binary.LittleEndian.AppendUint32(b, 0)
 	b = binary.LittleEndian.AppendUint32(b, h.length)
 	b = binary.LittleEndian.AppendUint32(b, h.group)
 	b = binary.LittleEndian.AppendUint32(b, h.sum)
-	b = append(b, h.kind, 0, 0, 0)
-	binary.LittleEndian.PutUint32(b[start:], headerSum(b[start+4:], at))
+	b = append(b, h.kind, 0)
+	b = binary.LittleEndian.AppendUint16(b, h.padding)
+	binary.LittleEndian.PutUint32(b[start:], headerSum(b[start+4:], at, salt))
 	return b
 }
 
-func decodeRecordHeader(b []byte, at Position) (recordHeader, bool) {
+func decodeRecordHeader(b []byte, at Position, salt uint32) (recordHeader, bool) {
 	if len(b) < recordHeaderSize {
 		return recordHeader{}, false
 	}
 	b = b[:recordHeaderSize]
-	if binary.LittleEndian.Uint32(b) != headerSum(b[4:], at) {
+	// A search meets millions of places that are none: most end here.
+	if b[17] != 0 || b[19] >= blockSize>>8 || binary.LittleEndian.Uint32(b[8:]) > at.Offset() {
+		return recordHeader{}, false
+	}
+	if binary.LittleEndian.Uint32(b) != headerSum(b[4:], at, salt) {
 		return recordHeader{}, false
 	}
 	h := recordHeader{
-		length: binary.LittleEndian.Uint32(b[4:]),
-		group:  binary.LittleEndian.Uint32(b[8:]),
-		sum:    binary.LittleEndian.Uint32(b[12:]),
-		kind:   b[16],
+		length:  binary.LittleEndian.Uint32(b[4:]),
+		group:   binary.LittleEndian.Uint32(b[8:]),
+		sum:     binary.LittleEndian.Uint32(b[12:]),
+		kind:    b[16],
+		padding: binary.LittleEndian.Uint16(b[18:]),
 	}
 	return h, h.length <= MaxRecord
 }
 
-func headerSum(b []byte, at Position) uint32 {
+func headerSum(b []byte, at Position, salt uint32) uint32 {
 	var place [8]byte
 	binary.LittleEndian.PutUint64(place[:], uint64(at))
-	return checksum(checksum(0, place[:]), b)
+	return checksum(checksum(salt, place[:]), b)
 }
 
 // checksum continues a CRC-32C.

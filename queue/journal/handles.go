@@ -61,10 +61,13 @@ func (c *handleCache) release(h *handle) {
 	_ = h.closeIfIdle() // opened for reading: nothing to lose
 }
 
-func (c *handleCache) drop(number uint32) error {
+// drop lets go of a segment, and reports whether somebody still reads it.
+func (c *handleCache) drop(number uint32) (inUse bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.forget(number)
+	h := c.files[number]
+	err = c.forget(number)
+	return h != nil && h.users > 0, err
 }
 
 func (c *handleCache) closeAll() error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -44,6 +45,16 @@ type Options struct {
 	// After is a position that others remember, such as a checkpoint's: new
 	// segments are numbered above it even if the journal was lost.
 	After Position
+	// Spares is how many freed segments are kept to be written again, which
+	// syncs much faster than a file that grows; zero for none.
+	Spares int
+	// Salt is a secret that goes into all checksums, so that nobody can hand in
+	// bytes that pass for a record. Zero: the one that the segments have, or a
+	// new one.
+	Salt uint32
+	// Scanned is where a Scan will begin: Replay looks for missing segments
+	// from there on. Zero: where the replay begins.
+	Scanned Position
 	// Committed, if set, is called with each durable group in order, before
 	// its writers are answered. It runs on the committer and should be short.
 	Committed func(group []*Write)
@@ -100,6 +111,8 @@ type Journal struct {
 
 	committer committer
 	segments  segmentTable
+	spares    spares
+	salt      uint32
 	handles   handleCache
 
 	end            atomic.Uint64
@@ -125,6 +138,11 @@ func Open(o Options) (*Journal, error) {
 	j.handles.open = j.openSegment
 	last, size := j.segments.last()
 	j.committer.number = max(last, o.After.Segment())
+	j.spares = spares{most: j.options.Spares, newest: j.committer.number, above: j.committer.number}
+	if err := j.removeLeftSpares(); err != nil {
+		return nil, err
+	}
+	j.findSalt()
 	j.committer.previous = segmentHeader{previous: last, previousEnd: uint32(size)}
 	j.end.Store(uint64(max(MakePosition(last, uint32(size)), o.After)))
 	go j.run()
@@ -193,6 +211,8 @@ type Stats struct {
 	// Bytes and Segments on disk.
 	Bytes    int64
 	Segments int
+	// SpareBytes are of segments kept to be written again.
+	SpareBytes int64
 	// Syncs and Records written since Open.
 	Syncs, Records int64
 	// Damaged counts the stretches of bytes set aside since Open.
@@ -203,8 +223,25 @@ type Stats struct {
 func (j *Journal) Stats() Stats {
 	bytes, count := j.segments.total()
 	return Stats{
-		Bytes: bytes, Segments: count,
+		Bytes: bytes, Segments: count, SpareBytes: j.spares.bytes(),
 		Syncs: j.syncs.Load(), Records: j.records.Load(), Damaged: j.damaged.Load(),
+	}
+}
+
+// Salt returns what goes into the checksums.
+func (j *Journal) Salt() uint32 { return j.salt }
+
+// findSalt takes the salt from the newest segment that tells it, or makes one.
+func (j *Journal) findSalt() {
+	j.salt = j.options.Salt
+	all := j.segments.list()
+	for i := len(all) - 1; i >= 0 && j.salt == 0; i-- {
+		if header, ok, err := j.readHeader(all[i].Number); err == nil && ok {
+			j.salt = header.salt
+		}
+	}
+	for j.salt == 0 {
+		j.salt = rand.Uint32()
 	}
 }
 
@@ -217,13 +254,21 @@ type Segment struct {
 // Segments returns what is on disk, in order.
 func (j *Journal) Segments() []Segment { return j.segments.list() }
 
-// Remove unlinks a segment that is no longer needed. The one being written
-// stays, as does one whose damage could not be copied aside.
+// Remove unlinks a segment that is no longer needed, or makes it a spare. The
+// one being written stays, as does one whose damage could not be copied aside.
 func (j *Journal) Remove(number uint32) error {
 	if !j.segments.removable(number) {
 		return fmt.Errorf("segment %08d is in use", number)
 	}
-	err := errors.Join(j.handles.drop(number), j.options.Files.Remove(j.path(number)))
+	inUse, err := j.handles.drop(number)
+	if err != nil {
+		return fmt.Errorf("remove segment: %w", err)
+	}
+	if spare := j.spareOf(number); !inUse && j.spares.wants(spare) {
+		err = j.recycle(spare)
+	} else {
+		err = j.options.Files.Remove(j.path(number))
+	}
 	if err != nil {
 		return fmt.Errorf("remove segment: %w", err)
 	}

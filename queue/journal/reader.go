@@ -27,12 +27,14 @@ type stretch struct {
 	// unsynced: the octets belong to the last group before to, whose sync may
 	// never have been answered.
 	unsynced bool
-	zeros    bool
+	// marked: they begin with an end mark. zeros: they are nothing else.
+	marked, zeros bool
 }
 
 // scanner reads the records of one segment, octets [offset, limit).
 type scanner struct {
 	file    io.ReaderAt
+	salt    uint32
 	segment uint32
 	offset  int64
 	limit   int64
@@ -51,11 +53,11 @@ func (s *scanner) next() (Record, error) {
 	badFrom := int64(-1)
 	for s.offset+recordHeaderSize <= s.limit {
 		at := s.offset
-		header, ok := decodeRecordHeader(s.bytes(at, recordHeaderSize), MakePosition(s.segment, uint32(at)))
-		if ok && at+header.size() <= s.limit {
+		header, ok := decodeRecordHeader(s.bytes(at, recordHeaderSize), MakePosition(s.segment, uint32(at)), s.salt)
+		if ok && at+recordSize(int(header.length)) <= s.limit {
 			payload := s.bytes(at+recordHeaderSize, int64(header.length))
 			if checksum(0, payload) == header.sum {
-				s.offset, s.group = at+header.size(), int64(header.group)
+				s.offset, s.group = min(at+header.size(), s.limit), int64(header.group)
 				record := Record{
 					Position: MakePosition(s.segment, uint32(at)),
 					End:      MakePosition(s.segment, uint32(s.offset)),
@@ -92,7 +94,7 @@ func (s *scanner) report(from, to int64, unsynced bool) error {
 	if from < 0 {
 		return nil
 	}
-	return s.bad(stretch{from: from, to: to, unsynced: unsynced, zeros: s.zeros(from, to)})
+	return s.bad(stretch{from: from, to: to, unsynced: unsynced, marked: s.zeros(from, min(to, from+endMark)), zeros: s.zeros(from, to)})
 }
 
 func (s *scanner) zeros(from, to int64) bool {

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -25,25 +26,32 @@ type Report struct {
 // error of each ends it.
 func (j *Journal) Replay(from Position, each func(Record) error) (Report, error) {
 	var report Report
-	segments := j.segments.from(from.Segment())
-	ends, err := j.readHeaders(from, segments, &report)
+	first := min(from, cmp.Or(j.options.Scanned, from))
+	segments := j.segments.from(first.Segment())
+	seen, err := j.readHeaders(first, segments, &report)
 	if err != nil {
 		return report, err
 	}
 	for i, segment := range segments {
-		end, known := ends[segment.Number]
+		end, known := seen.ends[segment.Number]
 		if !known {
 			end = segment.Bytes
-		}
-		p := pass{
-			journal: j, segment: segment.Number, limit: min(end, segment.Bytes),
-			last: i == len(segments)-1, exact: known, report: &report, each: each,
 		}
 		if segment.Number == from.Segment() {
 			end = max(end, int64(from.Offset()))
 		}
-		if end > segment.Bytes {
+		switch {
+		case end > segment.Bytes:
 			j.truncated(segment, end, &report)
+		case known:
+			j.segments.grow(segment.Number, end) // behind it is nothing of this segment
+		}
+		if segment.Number < from.Segment() {
+			continue
+		}
+		p := pass{
+			journal: j, segment: segment.Number, limit: min(end, segment.Bytes),
+			last: i == len(segments)-1, exact: known, older: seen.older[segment.Number], report: &report, each: each,
 		}
 		if err := p.run(from); err != nil {
 			return report, err
@@ -59,42 +67,51 @@ func (j *Journal) truncated(segment Segment, end int64, report *Report) {
 	j.options.Logger.Error("journal: segment is shorter than it was", "file", j.path(segment.Number), "octets", segment.Bytes, "expected", end)
 }
 
-// readHeaders returns where each segment ends as the next one's header has it,
-// and reports what the headers refer to and is not there.
-func (j *Journal) readHeaders(from Position, segments []Segment, report *Report) (map[uint32]int64, error) {
-	ends := map[uint32]int64{}
+// headers is what the segments say of each other.
+type headers struct {
+	// ends is where a segment ends as the next one has it.
+	ends map[uint32]int64
+	// older segments lie in files that had been longer.
+	older map[uint32]bool
+}
+
+// readHeaders returns what the headers tell, and reports what they refer to and
+// is not there.
+func (j *Journal) readHeaders(first Position, segments []Segment, report *Report) (headers, error) {
+	seen := headers{ends: map[uint32]int64{}, older: map[uint32]bool{}}
 	present := map[uint32]bool{}
 	for _, segment := range segments {
 		present[segment.Number] = true
 	}
-	if from != 0 && !present[from.Segment()] {
-		report.Missing = append(report.Missing, from.Segment())
+	if first != 0 && !present[first.Segment()] {
+		report.Missing = append(report.Missing, first.Segment())
 	}
 	for i, segment := range segments {
 		header, ok, err := j.readHeader(segment.Number)
 		if err != nil {
-			return nil, err
+			return seen, err
 		}
 		if !ok {
 			continue
 		}
+		seen.older[segment.Number] = header.older > 0
 		if i > 0 {
 			before := segments[i-1].Number
 			switch {
 			case before == header.previous:
-				ends[before] = int64(header.previousEnd)
+				seen.ends[before] = int64(header.previousEnd)
 			case before > header.previous:
-				ends[before] = segmentHeaderSize // nothing in it was ever synced
+				seen.ends[before] = segmentHeaderSize // nothing in it was ever synced
 			}
 		}
-		if p := header.previous; p > from.Segment() && !present[p] {
+		if p := header.previous; p > first.Segment() && !present[p] {
 			report.Missing = append(report.Missing, p)
 		}
 	}
 	for _, number := range report.Missing {
 		j.options.Logger.Error("journal: segment is missing", "file", j.path(number))
 	}
-	return ends, nil
+	return seen, nil
 }
 
 func (j *Journal) readHeader(number uint32) (segmentHeader, bool, error) {
@@ -117,9 +134,10 @@ type pass struct {
 	segment uint32
 	limit   int64
 	// last: no segment follows. exact: the next one says where this one ends.
-	last, exact bool
-	report      *Report
-	each        func(Record) error
+	// older: octets of an older segment may follow the last record.
+	last, exact, older bool
+	report             *Report
+	each               func(Record) error
 	// doubtful stretches are of the last group so far.
 	doubtful []stretch
 }
@@ -130,7 +148,7 @@ func (p *pass) run(from Position) error {
 		return fmt.Errorf("open segment: %w", err)
 	}
 	defer p.journal.handles.release(h)
-	s := scanner{file: h.file, segment: p.segment, offset: segmentHeaderSize, limit: p.limit, bad: p.bad}
+	s := scanner{file: h.file, salt: p.journal.salt, segment: p.segment, offset: segmentHeaderSize, limit: p.limit, bad: p.bad}
 	if from.Segment() == p.segment {
 		s.offset = max(s.offset, int64(from.Offset()))
 	}
@@ -151,12 +169,12 @@ func (p *pass) run(from Position) error {
 	}
 }
 
-// bad judges what cannot be parsed: space never written, a tail torn in its
-// write, or damage.
+// bad judges what cannot be parsed: space never written or left of an older
+// segment, a tail torn in its write, or damage.
 func (p *pass) bad(s stretch) error {
 	atEnd := s.to == p.limit
 	switch {
-	case s.zeros && atEnd && !p.exact:
+	case (s.zeros || s.marked && p.older) && atEnd && !p.exact:
 		return p.cut(s.from)
 	case s.unsynced && p.last:
 		p.doubtful = append(p.doubtful, s)
@@ -184,8 +202,11 @@ func (p *pass) synced(group int64) {
 }
 
 // torn settles it for the last group: its sync may never have been answered.
+// What is left of an older segment may follow it, so that no more than a group
+// is taken.
 func (p *pass) torn() {
 	for _, s := range p.doubtful {
+		s.to = min(s.to, s.from+maxGroup)
 		p.report.Torn += s.to - s.from
 		p.journal.options.Logger.Warn("journal: write was torn by a crash", "segment", p.segment, "octets", s.to-s.from)
 		p.journal.setAside(p.segment, s)
@@ -208,6 +229,7 @@ func (p *pass) cut(size int64) error {
 		return fmt.Errorf("cut torn segment: %w", err)
 	}
 	j.segments.grow(p.segment, size)
+	j.end.Store(uint64(max(MakePosition(p.segment, uint32(size)), j.options.After)))
 	j.committer.previous.previousEnd = uint32(size)
 	return nil
 }

@@ -36,9 +36,11 @@ func (j *Journal) scanSegment(number uint32, from Position, limit int64, each fu
 		return fmt.Errorf("open segment: %w", err)
 	}
 	defer j.handles.release(h)
-	s := scanner{file: h.file, segment: number, offset: segmentHeaderSize, limit: limit}
+	s := scanner{file: h.file, salt: j.salt, segment: number, offset: segmentHeaderSize, limit: limit}
 	s.bad = func(bad stretch) error {
-		j.setAside(number, bad)
+		if !bad.marked || bad.to < limit { // else: left of an older segment
+			j.setAside(number, bad)
+		}
 		return nil
 	}
 	if from.Segment() == number {
@@ -71,7 +73,7 @@ func (j *Journal) ReadAt(at Position) (Record, error) {
 	if _, err := h.file.ReadAt(b, int64(at.Offset())); err != nil {
 		return Record{}, j.unreadableAt(at, recordHeaderSize, err)
 	}
-	header, ok := decodeRecordHeader(b, at)
+	header, ok := decodeRecordHeader(b, at, j.salt)
 	if !ok {
 		return Record{}, j.unreadableAt(at, recordHeaderSize, errors.New("header does not match its checksum"))
 	}

@@ -84,6 +84,12 @@ func (t *segmentTable) removable(number uint32) bool {
 	return ok && number != t.active && !t.pinned[number]
 }
 
+func (t *segmentTable) size(number uint32) int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sizes[number]
+}
+
 func (t *segmentTable) total() (bytes int64, count int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
