@@ -210,7 +210,7 @@ func (d *daemon) startQueue(c *config.Config) error {
 	store, err := boltqueue.Open(boltqueue.Options{
 		Dir: c.DataDir, Events: &loggedEvents{d.events, d.logger, d.fullAddresses}, Logger: d.logger,
 		SegmentBytes: int64(c.Queue.SegmentSize), MinFree: orNone(int64(c.Queue.MinFree)),
-		SpareSegments: orNone(c.Queue.SpareSegments),
+		SpareSegments:   orNone(c.Queue.SpareSegments),
 		CheckpointBytes: int64(c.Queue.CheckpointSize), CheckpointInterval: c.Queue.CheckpointInterval,
 		CompactFreeShare: c.Queue.CompactFreeShare, CompactMinBytes: int64(c.Queue.CompactMinSize),
 		RestartDelay: orNone(c.Queue.RestartDelay), Opens: d.accounts.opens,

@@ -1,7 +1,6 @@
 package log
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -9,6 +8,9 @@ import (
 
 	"github.com/postrider-mta/postrider/event"
 )
+
+// valueOctets is more than most events take.
+const valueOctets = 512
 
 // encode returns the event as compact JSON and whether it had to be repaired:
 // an event that JSON cannot express must not hold up those behind it.
@@ -29,16 +31,12 @@ func encode(e *event.Event) (value []byte, repaired bool, err error) {
 	return value, true, err
 }
 
-// marshal leaves the characters of HTML alone, so that metadata keeps its
-// bytes apart from white space.
 func marshal(e *event.Event) ([]byte, error) {
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(e); err != nil {
+	value, err := e.AppendJSON(make([]byte, 0, valueOctets))
+	if err != nil {
 		return nil, fmt.Errorf("event as JSON: %w", err)
 	}
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+	return value, nil
 }
 
 // writable returns the time that RFC 3339 can express, else the zero one.

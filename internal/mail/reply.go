@@ -73,7 +73,15 @@ func (e EnhancedCode) String() string {
 	if e.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf("%d.%d.%d", e.Class, e.Subject, e.Detail)
+	b, _ := e.AppendText(nil)
+	return string(b)
+}
+
+// AppendText appends the dotted form, of the zero code too.
+func (e EnhancedCode) AppendText(b []byte) ([]byte, error) {
+	b = strconv.AppendInt(b, int64(e.Class), 10)
+	b = strconv.AppendInt(append(b, '.'), int64(e.Subject), 10)
+	return strconv.AppendInt(append(b, '.'), int64(e.Detail), 10), nil
 }
 
 // MarshalText returns String.

@@ -159,8 +159,11 @@ func decodeEvents(payload []byte) ([][]byte, error) {
 	return encoded, nil
 }
 
+// eventOctets is more than most events take.
+const eventOctets = 512
+
 func encodeEvent(e *event.Event) ([]byte, error) {
-	b, err := json.Marshal(e)
+	b, err := e.AppendJSON(make([]byte, 0, eventOctets))
 	if err != nil {
 		return nil, fmt.Errorf("encode event: %w", err)
 	}
