@@ -10,16 +10,12 @@ import (
 	"time"
 
 	"github.com/postrider-mta/postrider/daemon/admin"
-	"github.com/postrider-mta/postrider/daemon/admin/api"
 	"github.com/postrider-mta/postrider/daemon/config"
-	"github.com/postrider-mta/postrider/internal/mail"
-	"github.com/postrider-mta/postrider/mta/delivery"
-	"github.com/postrider-mta/postrider/mta/shape"
 )
 
 func (d *daemon) startAdmin(c *config.Config) error {
 	server := admin.New(admin.Options{
-		Store: d.store, Events: d.events, Privacy: d.holders, Sites: d.sites, Send: d.send, Reload: d.reload,
+		Store: d.store, Events: d.events, Privacy: d.holders, Delivery: explainer{d}, Send: d.send, Reload: d.reload,
 		Ready:    func() error { return d.store.Stats().Fault },
 		Gatherer: d.metrics, Version: d.options.Version, Started: d.started, Logger: d.logger,
 	})
@@ -79,34 +75,4 @@ func (d *daemon) serveHTTP(name string, listener net.Listener, server *http.Serv
 		return nil
 	}
 	d.run(part{name: name, serve: serve, stop: stop})
-}
-
-func (d *daemon) sites() []api.Site {
-	statuses := d.engine.Sites()
-	sites := make([]api.Site, 0, len(statuses))
-	for _, status := range statuses {
-		sites = append(sites, presentSite(status))
-	}
-	return sites
-}
-
-func presentSite(status delivery.SiteStatus) api.Site {
-	site := api.Site{Site: status.Site}
-	for _, route := range status.Routes {
-		site.Queues += route.Queues
-		site.Connections += route.Connections
-		site.InFlight += route.Leased
-	}
-	for _, throttle := range status.Throttles {
-		site.Throttles = append(site.Throttles, presentThrottle(throttle))
-	}
-	return site
-}
-
-func presentThrottle(t shape.Throttle) api.Throttle {
-	presented := api.Throttle{Name: t.Name, Reason: t.Reason, Until: t.Until}
-	if t.Cause != (mail.Reply{}) {
-		presented.Cause = &t.Cause
-	}
-	return presented
 }

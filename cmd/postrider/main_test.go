@@ -115,6 +115,15 @@ func answers() map[string]any {
 	reply := &mail.Reply{Code: 451, Enhanced: mail.EnhancedCode{Class: 4, Subject: 7, Detail: 1}, Text: "later"}
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	const id = "06f2k3m8q0v1c4t5a6b7"
+	throttles := []api.Throttle{
+		{Site: "b.example", Source: "a", Name: "backoff", Cause: reply, Reason: "421 too many connections", Until: time.Now().Add(5*time.Minute + 30*time.Second)},
+		{Site: "b.example", Name: "hold", Reason: "held by the operator"},
+	}
+	waiting := []api.Recipient{
+		{Message: id, Index: 1, Recipient: "a@example.net", Tenant: "shop", Stream: "marketing", Size: 10240, Accepted: old, Attempts: 1, Due: old, LastReply: reply},
+		{Message: id, Index: 2, Recipient: "b@example.net", Tenant: "shop", Stream: "marketing", Size: 1, Accepted: old, Leased: true, LastReason: "connection refused"},
+		{Message: id, Index: 3, Recipient: "c@example.net", Tenant: "shop", Stream: "marketing", Size: 1, Accepted: old, Due: old, Held: "wrong price"},
+	}
 	counts := api.SubjectReport{Stores: []api.StoreCount{{Store: "queue", Records: 1}, {Store: "events", Records: 22}}}
 	return map[string]any{
 		"/v1/version": api.Version{Version: "9.9.9", Go: "go1.99", Started: old},
@@ -128,16 +137,30 @@ func answers() map[string]any {
 		},
 		"/v1/sites": []api.Site{
 			{Site: "example.net", Queues: 2, Connections: 20, InFlight: 400},
-			{Site: "b.example", Queues: 1, Throttles: []api.Throttle{
-				{Name: "backoff", Reason: "421 too many connections", Until: time.Now().Add(5*time.Minute + 30*time.Second)},
-				{Name: "hold", Reason: "held by the operator"},
-			}},
+			{Site: "b.example", Queues: 1, Throttles: throttles},
 		},
-		"/v1/recipients": api.RecipientPage{Recipients: []api.Recipient{
-			{Message: id, Index: 1, Recipient: "a@example.net", Tenant: "shop", Stream: "marketing", Size: 10240, Accepted: old, Attempts: 1, Due: old, LastReply: reply},
-			{Message: id, Index: 2, Recipient: "b@example.net", Tenant: "shop", Stream: "marketing", Size: 1, Accepted: old, Leased: true, LastReason: "connection refused"},
-			{Message: id, Index: 3, Recipient: "c@example.net", Tenant: "shop", Stream: "marketing", Size: 1, Accepted: old, Due: old, Held: "wrong price"},
+		"/v1/sites/b.example": api.SiteDetail{
+			Site:           api.Site{Site: "b.example", Queues: 1, Connections: 2, InFlight: 40, Throttles: throttles},
+			MaxConnections: 20, MessagesPerConnection: 100, Rate: "50 in 1m0s",
+			Routes: []api.SiteRoute{
+				{Hosts: []string{"mx1.b.example", "mx2.b.example"}, Connections: 2, Idle: 1, InFlight: 40, Queues: 1, LastFailure: "421 busy"},
+				{Hosts: []string{"mx3.b.example"}},
+			},
+		},
+		"/v1/throttles":      throttles,
+		"/v1/throttles/lift": api.Lifted{Throttles: 2},
+		"/v1/route": api.Route{
+			Domain: "b.example", Site: "b.example", Origin: "dns", TLS: "opportunistic",
+			Hosts: []api.RouteHost{{Name: "mx1.b.example", Preference: 10, Addresses: []string{"192.0.2.1:25", "[2001:db8::1]:25"}}},
+		},
+		"/v1/why": api.WhyPage{Recipients: []api.Why{
+			{
+				Recipient: waiting[0], State: "throttled", Site: "b.example", Hosts: []string{"mx1.b.example"}, Throttles: throttles,
+				Reasons: []string{"site b.example, backoff: 421 too many connections", "attempt 1 failed: 451 4.7.1 later"},
+			},
+			{Recipient: waiting[1], State: "sending", Reasons: []string{"it is with a connection"}},
 		}, Next: "more"},
+		"/v1/recipients": api.RecipientPage{Recipients: waiting, Next: "more"},
 		"/v1/holds": []api.Hold{
 			{ID: id, Selector: api.Selector{Campaign: "november", Tenant: "shop"}, Reason: "wrong price", Since: old},
 			{ID: id, Reason: "all stop", Since: old},
@@ -169,6 +192,8 @@ func TestOutput(t *testing.T) {
 	for name, line := range map[string]string{
 		"reload": "reload", "send": "send --from a@example.com b@example.net", "sites": "sites", "version": "version",
 		"queue-list": "queue list", "queue-show": "queue show --domain example.net --limit 3",
+		"why": "why --domain example.net", "site": "site b.example", "throttles-list": "throttles list",
+		"throttles-lift": "throttles lift b.example backoff", "route": "route reader@b.example",
 		"queue-show-held": "queue show --held --limit 1", "queue-hold": "queue hold --campaign november --reason wrong",
 		"queue-holds": "queue holds", "queue-release": "queue release 06f2k3m8q0v1c4t5a6b7", "queue-top": "queue top --once --interval 20ms",
 		"queue-retry": "queue retry --all", "queue-cancel": "queue cancel --campaign november --reason wrong",
@@ -225,6 +250,7 @@ func TestExitStatus(t *testing.T) {
 		{"config check " + none, 1, "postrider: open " + none},
 		{"dkim check example.com --config " + none, 1, "postrider: open " + none},
 		{"send --from a@example.com --file " + none + " b@example.net", 1, "postrider: open " + none},
+		{"why", 1, "name a message"},
 		{"password", 1, "postrider: no password on standard input"},
 	} {
 		got := typed(t, "", strings.Fields(test.line)...)
@@ -272,7 +298,7 @@ func TestHelp(t *testing.T) {
 		if got.status != 0 || example == "" || !strings.HasSuffix(got.out, "\nExample:\n  "+example+"\n") {
 			t.Errorf("%s: %d\n%s", path, got.status, got.out)
 		}
-		typed, _, _ := strings.Cut(example, " > ")
+		typed, _, _ := strings.Cut(strings.ReplaceAll(example, " < ", " > "), " > ")
 		if _, err := parser.Parse(words(typed)[1:]); err != nil {
 			t.Errorf("%s: %v", example, err)
 		}

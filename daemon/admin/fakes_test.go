@@ -67,6 +67,31 @@ func (f *fake) Retry(_ context.Context, s queue.Selector) (int, error) {
 	return 2, f.err
 }
 
+func (f *fake) Sites() []api.Site { return []api.Site{{Site: "mx.example.net", Connections: 2}} }
+
+func (f *fake) Site(name string) (api.SiteDetail, bool) {
+	return api.SiteDetail{Site: api.Site{Site: name}, MaxConnections: 20}, name == "mx.example.net"
+}
+
+func (f *fake) Throttles() []api.Throttle {
+	return []api.Throttle{{Site: "mx.example.net", Name: "backoff", Reason: "refused"}}
+}
+
+func (f *fake) Lift(site, name string) int {
+	if site != "mx.example.net" || name == "other" {
+		return 0
+	}
+	return 2
+}
+
+func (f *fake) Why(_ context.Context, e *queue.Entry, why *api.Why) {
+	why.State, why.Reasons = "due", []string{e.Message.Tenant}
+}
+
+func (f *fake) Route(_ context.Context, domain mail.Domain) api.Route {
+	return api.Route{Domain: string(domain), Site: "mx.example.net"}
+}
+
 func (f *fake) Hold(_ context.Context, h queue.Hold) error {
 	f.selector, f.reason = h.Selector, h.Reason
 	return f.err
@@ -138,7 +163,7 @@ func (f *fake) Export(_ context.Context, s person.Subject, yield func(string, pe
 func (f *fake) server() *admin.Server {
 	return admin.New(admin.Options{
 		Store: f, Events: f, Privacy: f,
-		Sites: func() []api.Site { return []api.Site{{Site: "mx.example.net", Connections: 2}} },
+		Delivery: f,
 		Send: func(_ context.Context, r api.SendRequest) (string, error) {
 			f.sent = r
 			return "0123456789abcdefghij", f.err

@@ -34,23 +34,28 @@ func (s *Server) queues(r *http.Request) (any, error) {
 	return answer, nil
 }
 
-func (s *Server) recipients(r *http.Request) (any, error) {
+// list reads the page that a ListRequest asks for.
+func (s *Server) list(r *http.Request) ([]queue.Entry, string, error) {
 	request, err := decode[api.ListRequest](r)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	selector, err := parseSelector(request.Selector)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	limit := request.Limit
 	if limit == 0 {
 		limit = defaultPage
 	}
 	if limit < 0 || limit > maxPage {
-		return nil, fail(http.StatusBadRequest, fmt.Sprintf("limit is not between 1 and %d", maxPage))
+		return nil, "", fail(http.StatusBadRequest, fmt.Sprintf("limit is not between 1 and %d", maxPage))
 	}
-	entries, next, err := s.options.Store.List(r.Context(), selector, request.After, limit)
+	return s.options.Store.List(r.Context(), selector, request.After, limit)
+}
+
+func (s *Server) recipients(r *http.Request) (any, error) {
+	entries, next, err := s.list(r)
 	if err != nil {
 		return nil, err
 	}

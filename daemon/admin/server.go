@@ -58,11 +58,10 @@ type Privacy interface {
 
 // Options of a Server. All are required.
 type Options struct {
-	Store   Store
-	Events  Events
-	Privacy Privacy
-	// Sites returns the destination sites in use.
-	Sites func() []api.Site
+	Store    Store
+	Events   Events
+	Privacy  Privacy
+	Delivery Delivery
 	// Send hands in a message as submission would take it.
 	Send func(ctx context.Context, request api.SendRequest) (id string, err error)
 	// Reload reads the configuration again; on an error nothing has changed.
@@ -91,6 +90,11 @@ func (s *Server) Control() http.Handler {
 	mux.Handle("GET /v1/version", s.answer(s.version))
 	mux.Handle("GET /v1/queues", s.answer(s.queues))
 	mux.Handle("GET /v1/sites", s.answer(s.sites))
+	mux.Handle("GET /v1/sites/{site}", s.answer(s.site))
+	mux.Handle("GET /v1/throttles", s.answer(s.throttles))
+	mux.Handle("POST /v1/throttles/lift", s.answer(s.lift))
+	mux.Handle("POST /v1/why", s.answer(s.why))
+	mux.Handle("POST /v1/route", s.answer(s.route))
 	mux.Handle("POST /v1/recipients", s.answer(s.recipients))
 	mux.Handle("POST /v1/retry", s.answer(s.retry))
 	mux.Handle("POST /v1/cancel", s.answer(s.cancel))
@@ -194,8 +198,6 @@ func decode[Request any](r *http.Request) (Request, error) {
 func (s *Server) version(*http.Request) (any, error) {
 	return api.Version{Version: s.options.Version, Go: runtime.Version(), Started: s.options.Started}, nil
 }
-
-func (s *Server) sites(*http.Request) (any, error) { return s.options.Sites(), nil }
 
 func (s *Server) reload(r *http.Request) (any, error) {
 	if err := s.options.Reload(r.Context()); err != nil {

@@ -45,6 +45,15 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/v1/queues", "", `{"queues":[{"tenant":"shop","stream":"marketing","domain":"example.net","waiting":2,"leased":1,` +
 			`"oldest":"2026-03-01T12:00:00Z"}],"recipients":5,"messages":4,"fault":"disk full"}`},
 		{"GET", "/v1/sites", "", `[{"site":"mx.example.net","queues":0,"connections":2,"in_flight":0}]`},
+		{"GET", "/v1/sites/MX.example.net", "", `{"site":"mx.example.net","queues":0,"connections":0,"in_flight":0,"max_connections":20}`},
+		{"GET", "/v1/throttles", "", `[{"site":"mx.example.net","name":"backoff","reason":"refused"}]`},
+		{"POST", "/v1/throttles/lift", `{"site":"MX.example.net"}`, `{"throttles":2}`},
+		{"POST", "/v1/route", `{"destination":"reader@Example.NET"}`, `{"domain":"example.net","site":"mx.example.net"}`},
+		{"POST", "/v1/route", `{"destination":"bücher.example"}`, `{"domain":"xn--bcher-kva.example","site":"mx.example.net"}`},
+		{"POST", "/v1/why", `{}`, `{"recipients":[{"message":"` + id.String() + `","index":1,"recipient":"reader@example.net",` +
+			`"from":"shop@shop.example","tenant":"shop","stream":"marketing","campaign":"november","size":10,` +
+			`"accepted":"2026-03-01T12:00:00Z","expires":"2026-03-01T13:00:00Z","attempts":2,"due":"2026-03-01T12:00:00Z","leased":true,` +
+			`"last_reply":` + replyJSON(t, reply) + `,"last_reason":"greylisted","state":"due","reasons":["shop"]}],"next":"more"}`},
 		{"POST", "/v1/recipients", `{}`, `{"recipients":[{"message":"` + id.String() + `","index":1,"recipient":"reader@example.net",` +
 			`"from":"shop@shop.example","tenant":"shop","stream":"marketing","campaign":"november","size":10,` +
 			`"accepted":"2026-03-01T12:00:00Z","expires":"2026-03-01T13:00:00Z","attempts":2,"due":"2026-03-01T12:00:00Z","leased":true,` +

@@ -151,6 +151,10 @@ type Site struct {
 
 // Throttle is a limit in force beyond the configured ones.
 type Throttle struct {
+	Site   string `json:"site"`
+	Source string `json:"source,omitempty"`
+	// Route is the hosts that it holds for; empty for the whole site.
+	Route  string      `json:"route,omitempty"`
 	Name   string      `json:"name"`
 	Reason string      `json:"reason"`
 	Cause  *mail.Reply `json:"cause,omitempty"`
