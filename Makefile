@@ -6,7 +6,7 @@ FUZZ    ?= 20s
 KILLS   ?= 50
 STATES  ?= 3000
 
-.PHONY: build run demo test lint unit fuzz bench bench-store crash clean
+.PHONY: build run demo test lint unit fuzz bench bench-store bench-delivery bench-tracking crash clean
 
 build: ## the daemon and its tools, in bin/
 	$(GO) build -trimpath -o $(BIN)/postrider ./cmd/postrider
@@ -47,7 +47,13 @@ bench: build ## the daemon, and Postfix where it is installed, over the same wor
 bench-store: build ## the store: memory and start with a backlog, and what an accept and a settle cost
 	$(GO) run ./bench/store -binary $(BIN)/postrider
 
-crash: ## power failures (STATES, default 3000) and kills under load (KILLS, default 50), with the sums
+bench-delivery: build ## sending: round trips beside Postfix, few and many destinations, many sites known, a pause's end
+	$(GO) run ./bench/delivery -binary $(BIN)/postrider
+
+bench-tracking: build ## tracking: rewriting, and clicks beside a bare handler that redirects
+	$(GO) run ./bench/tracking -binary $(BIN)/postrider
+
+crash: ## power failures of the store and the daemon (STATES, default 3000) and kills under load (KILLS, default 50), with the sums
 	$(GO) run ./test/crash -states $(STATES) -kills $(KILLS)
 
 clean:

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -44,6 +45,20 @@ func (a *accounts) weight(tenant, stream string) int {
 	return max(t.Streams[stream].Weight, 1)
 }
 
+// has reports whether there is a tenant of that name.
+func (a *accounts) has(tenant string) bool {
+	_, ok := a.Tenant(tenant)
+	return ok
+}
+
+// bulk reports whether readers can leave a stream. One that is not known any
+// more is taken for such: what was asked for is obeyed.
+func (a *accounts) bulk(tenant, stream string) bool {
+	t, _ := a.Tenant(tenant)
+	s, known := t.Streams[stream]
+	return s.Unsubscribe || !known
+}
+
 // opens is when a queue's mail may leave; zero if it may now. What is not
 // known any more is not kept waiting.
 func (a *accounts) opens(key queue.Key, now time.Time) time.Time {
@@ -80,6 +95,11 @@ func makeTenant(c *config.Config, t config.Tenant) (account.Tenant, error) {
 		TrackingURL:   t.TrackingURL,
 		Quota:         account.Quota{Messages: int64(t.MaxMessages), Bytes: int64(t.MaxBytes), PerHour: t.MaxPerHour},
 	}
+	for _, p := range c.Pools {
+		if len(p.Tenants) == 0 || slices.Contains(p.Tenants, t.Name) {
+			tenant.Pools = append(tenant.Pools, p.Name)
+		}
+	}
 	if t.DKIMDomain != "" {
 		domain, err := mail.ParseDomain(t.DKIMDomain)
 		if err != nil {
@@ -88,7 +108,7 @@ func makeTenant(c *config.Config, t config.Tenant) (account.Tenant, error) {
 		tenant.DKIMDomain = domain
 	}
 	for _, s := range t.Streams {
-		track, err := account.ParseTrack(s.Track)
+		measured, err := makeMeasured(s)
 		if err != nil {
 			return tenant, err
 		}
@@ -96,12 +116,21 @@ func makeTenant(c *config.Config, t config.Tenant) (account.Tenant, error) {
 		if age == 0 {
 			age = c.Queue.MaxAge
 		}
+		name := s.TLS
+		if name == config.Inherited {
+			name = c.Delivery.TLS
+		}
+		floor, err := mail.ParseTLSFloor(name)
+		if err != nil {
+			return tenant, err
+		}
 		windows, err := makeWindows(s)
 		if err != nil {
 			return tenant, fmt.Errorf("stream %s: %w", s.Name, err)
 		}
 		tenant.Streams[s.Name] = account.Stream{
-			Name: s.Name, Track: track, Unsubscribe: s.Unsubscribe, MaxAge: age, Weight: s.Weight, Windows: windows,
+			Name: s.Name, Track: measured.Track, UTM: measured.UTM, UTMHosts: measured.UTMHosts, Unsubscribe: s.Unsubscribe, MaxAge: age, Weight: s.Weight, Windows: windows,
+			TLS: floor, DropSuppressed: s.Suppressed == config.DropSuppressed,
 		}
 	}
 	return tenant, nil
@@ -115,12 +144,37 @@ func makeWindows(s config.Stream) (window.Windows, error) {
 	return window.Parse(s.Windows, location)
 }
 
+// makeMeasured returns what a stream says of its links and of what is measured.
+func makeMeasured(s config.Stream) (account.Stream, error) {
+	var stream account.Stream
+	var err error
+	if stream.Track, err = account.ParseTrack(s.Track); err != nil {
+		return stream, err
+	}
+	if s.TrackText {
+		stream.Track |= account.TrackText
+	}
+	if s.UTM != "" {
+		if stream.UTM, err = account.ParseUTM(s.UTM); err != nil {
+			return stream, fmt.Errorf("stream %s: utm: %w", s.Name, err)
+		}
+	}
+	for _, name := range s.UTMHosts {
+		host, err := mail.ParseDomain(name)
+		if err != nil {
+			return stream, fmt.Errorf("stream %s: utm_hosts: %w", s.Name, err)
+		}
+		stream.UTMHosts = append(stream.UTMHosts, host)
+	}
+	return stream, nil
+}
+
 func makeCredential(c *config.Credential) (account.Credential, error) {
 	hash, err := c.Hash()
 	if err != nil {
 		return account.Credential{}, err
 	}
-	credential := account.Credential{Username: c.Username, Tenant: c.Tenant, PasswordHash: hash}
+	credential := account.Credential{Username: c.Username, Tenant: c.Tenant, PasswordHash: hash, VendorHeaders: c.VendorHeaders}
 	for _, name := range c.FromDomains {
 		domain, err := mail.ParseDomain(name)
 		if err != nil {

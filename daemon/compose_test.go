@@ -47,7 +47,7 @@ func TestSendRefuses(t *testing.T) {
 // TestLimits proves that a site's limits reach the shaper.
 func TestLimits(t *testing.T) {
 	s := newSite(t, basic+"[delivery]\nconnections_per_site = 7\n[[site]]\nmatch = \"example.net\"\nconnections = 3\nmessages_per_connection = 9\n")
-	got := limits(s.config())
+	got := limits(s.config(), nil)
 	if got.Default.Connections != 7 {
 		t.Errorf("%+v", got.Default)
 	}
@@ -70,7 +70,7 @@ func TestRouterFamilies(t *testing.T) {
 		"": "[192.0.2.1:25 [2001:db8::1]:25]", "ipv4 = false": "[[2001:db8::1]:25]", "ipv6 = false": "[192.0.2.1:25]",
 	} {
 		s := newSite(t, basic+"[delivery]\nresolvers = \""+dns.Addr()+"\"\n"+setting+"\n")
-		r, err := newRouter(s.config())
+		r, err := newRouter(s.config(), nil, discard())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,9 +18,12 @@ import (
 
 	"github.com/postrider-mta/postrider/daemon/config"
 	eventlog "github.com/postrider-mta/postrider/event/log"
+	"github.com/postrider-mta/postrider/event/stats"
 	"github.com/postrider-mta/postrider/mta/delivery"
 	"github.com/postrider-mta/postrider/mta/shape"
+	"github.com/postrider-mta/postrider/mta/source"
 	"github.com/postrider-mta/postrider/mta/submission"
+	"github.com/postrider-mta/postrider/mta/tlsreport"
 	"github.com/postrider-mta/postrider/privacy"
 	"github.com/postrider-mta/postrider/privacy/suppress"
 	"github.com/postrider-mta/postrider/queue/boltqueue"
@@ -54,14 +57,20 @@ type daemon struct {
 	// failures receives what ends a part that should not end.
 	failures chan error
 
-	accounts *accounts
-	signer   *signer
-	router   *router
-	shaper   *shape.Shaper
-	keys     certificates
-	tokens   *token.Keyring
+	accounts   *accounts
+	signer     *signer
+	router     *router
+	shaper     *shape.Shaper
+	sources    *source.Set
+	proxies    proxies
+	diversions diversions
+	// reports is nil where none are sent.
+	reports *tlsreport.Reporter
+	keys    certificates
+	tokens  *token.Keyring
 
 	events     *eventlog.Log
+	statistics *stats.Store
 	suppress   *suppress.Store
 	store      *boltqueue.Store
 	holders    *privacy.Registry
@@ -127,14 +136,20 @@ func (d *daemon) start(ctx context.Context) error {
 	}{
 		{"data folder", d.lockData},
 		{"events", d.startEvents},
+		{"statistics", d.startStatistics},
 		{"suppressions", d.startSuppressions},
 		{"queue", d.startQueue},
 		{"holders of personal data", d.registerHolders},
 		{"retention", d.startRetention},
+		{"suppression of bounces", d.startListening},
 		{"tracking keys", d.loadTokenKeys},
+		{"shaping", d.startShaping},
+		{"diversions", d.startDiversions},
+		{"TLS reports", d.startTLSReports},
 		{"delivery", d.startDelivery},
 		{"tracker", d.startTracker},
 		{"submission", d.startSubmission},
+		{"sending of TLS reports", d.runTLSReports},
 		{"admin", d.startAdmin},
 	}
 	for _, step := range steps {
@@ -197,7 +212,9 @@ func (d *daemon) startEvents(c *config.Config) error {
 }
 
 func (d *daemon) startSuppressions(c *config.Config) error {
-	store, err := suppress.Open(suppress.Options{Path: filepath.Join(c.DataDir, "suppress.db")})
+	store, err := suppress.Open(suppress.Options{
+		Path: filepath.Join(c.DataDir, "suppress.db"), Bulk: d.accounts.bulk, Rules: suppress.Rules(c.Suppression), Logger: d.logger,
+	})
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,19 @@
 package daemon
 
 import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+
 	"github.com/postrider-mta/postrider/daemon/config"
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/internal/mimetree"
 	"github.com/postrider-mta/postrider/mta/delivery"
 	"github.com/postrider-mta/postrider/mta/route"
+	"github.com/postrider-mta/postrider/mta/route/sts"
 	"github.com/postrider-mta/postrider/mta/shape"
 	"github.com/postrider-mta/postrider/mta/smtpclient"
 	"github.com/postrider-mta/postrider/queue"
@@ -27,8 +35,8 @@ func (d *daemon) startDelivery(c *config.Config) error {
 		Retry: queue.RetryPolicy{
 			First: c.Queue.RetryFirst, Factor: c.Queue.RetryFactor, Max: c.Queue.RetryMax, Jitter: c.Queue.RetryJitter,
 		},
-		LocalName: c.Delivery.EHLOName, LocalIPv4: c.Delivery.SourceIPv4, LocalIPv6: c.Delivery.SourceIPv6,
-		TLS: floor, Weight: d.accounts.weight,
+		Sources: d.sources, Proxies: d.proxies.dial, Divert: d.diversions.pool,
+		TLS: floor, Demand: d.demand, Observe: d.observe, Weight: d.accounts.weight,
 		Timeouts:       smtpclient.Timeouts(c.Delivery.Timeouts),
 		MaxRecipients:  c.Delivery.RecipientsPerTransaction,
 		IdleTimeout:    c.Delivery.IdleTimeout,
@@ -45,9 +53,22 @@ func (d *daemon) startDelivery(c *config.Config) error {
 	return nil
 }
 
-func newRouter(c *config.Config) (*route.Router, error) {
+// policiesFile keeps the policies of MTA-STS over restarts.
+const policiesFile = "mta-sts.json"
+
+func newRouter(c *config.Config, providers *shape.Providers, logger *slog.Logger) (*route.Router, error) {
 	options := route.Options{
-		Resolver: c.Delivery.Resolvers, Port: uint16(c.Delivery.Port), AllowLoopback: c.Delivery.AllowLoopback,
+		Resolver: c.Delivery.Resolvers, Port: uint16(c.Delivery.Port),
+		AllowLoopback: c.Delivery.AllowLoopback, AllowPrivate: c.Delivery.AllowPrivate,
+		Provider: providers.Site,
+		Policies: route.Policies{
+			DANE: true, TrustResolver: c.Delivery.TrustResolver,
+			STS: true, STSStore: sts.FileStore{Path: filepath.Join(c.DataDir, policiesFile)},
+			Logger: logger,
+		},
+	}
+	if err := own(c, &options); err != nil {
+		return nil, err
 	}
 	switch {
 	case !c.Delivery.IPv6:
@@ -65,6 +86,54 @@ func newRouter(c *config.Config) (*route.Router, error) {
 	return route.New(options)
 }
 
+// own says where and under which names this host takes mail itself.
+func own(c *config.Config, o *route.Options) error {
+	name, err := mail.ParseDomain(c.Hostname)
+	if err != nil {
+		return err
+	}
+	o.OwnNames = []mail.Domain{name}
+	var listeners []netip.AddrPort
+	for _, l := range c.Listeners {
+		network, address := config.Network(l.Address)
+		if network != "tcp" {
+			continue
+		}
+		if strings.HasPrefix(address, ":") {
+			address = "[::]" + address
+		}
+		at, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return fmt.Errorf("listener %s: %w", l.Name, err)
+		}
+		listeners = append(listeners, at)
+	}
+	o.Own, err = route.OwnAddrs(listeners)
+	return err
+}
+
+// demand is what a queue asks of TLS: the stronger of its stream's floor and
+// its destination's. What is not known any more asks for the default.
+func (d *daemon) demand(key queue.Key) route.Demand {
+	c := d.config.Load()
+	floor, _ := mail.ParseTLSFloor(c.Delivery.TLS) // checked when it was read
+	t, _ := d.accounts.Tenant(key.Tenant)
+	if s, known := t.Streams[key.Stream]; known {
+		floor = s.TLS
+	}
+	for domain := string(key.Domain); domain != ""; _, domain, _ = strings.Cut(domain, ".") {
+		i := slices.IndexFunc(c.TLSFloors, func(f config.TLSFloor) bool { return f.Match == domain })
+		if i < 0 {
+			continue
+		}
+		if at, _ := mail.ParseTLSFloor(c.TLSFloors[i].Floor); at > floor {
+			floor = at
+		}
+		break
+	}
+	return route.Demand{Floor: floor}
+}
+
 func newStatic(r config.Route) (route.Static, error) {
 	static := route.Static{Match: r.Match, Hosts: r.Via}
 	floor, err := mail.ParseTLSFloor(r.TLS)
@@ -80,22 +149,4 @@ func newStatic(r config.Route) (route.Static, error) {
 		static.Relay.Password = password.Reveal()
 	}
 	return static, nil
-}
-
-// limits are those of [delivery] and [[site]].
-func limits(c *config.Config) shape.Options {
-	options := shape.Options{
-		Default: shape.Limits{
-			Connections:           c.Delivery.ConnectionsPerSite,
-			MessagesPerConnection: c.Delivery.MessagesPerConnection,
-			Rate:                  shape.Rate(c.Delivery.Rate),
-		},
-		Sites: map[string]shape.Limits{},
-	}
-	for _, s := range c.Sites {
-		options.Sites[s.Match] = shape.Limits{
-			Connections: s.Connections, MessagesPerConnection: s.MessagesPerConnection, Rate: shape.Rate(s.Rate),
-		}
-	}
-	return options
 }

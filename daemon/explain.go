@@ -15,6 +15,7 @@ import (
 	"github.com/postrider-mta/postrider/mta/delivery"
 	"github.com/postrider-mta/postrider/mta/route"
 	"github.com/postrider-mta/postrider/mta/shape"
+	"github.com/postrider-mta/postrider/mta/source"
 	"github.com/postrider-mta/postrider/queue"
 )
 
@@ -52,7 +53,7 @@ func (x explainer) Site(name string) (api.SiteDetail, bool) {
 	}
 	for _, r := range status.Routes {
 		detail.Routes = append(detail.Routes, api.SiteRoute{
-			Hosts: r.Hosts, Connections: r.Connections, Idle: r.Idle, InFlight: r.Leased, Queues: r.Queues,
+			Source: r.Source, Hosts: r.Hosts, Connections: r.Connections, Idle: r.Idle, InFlight: r.Leased, Queues: r.Queues,
 			LastFailure: failureText(r),
 		})
 	}
@@ -93,12 +94,22 @@ func (x explainer) throttlesOf(site string) []shape.Throttle {
 	return slices.DeleteFunc(all, func(t shape.Throttle) bool { return t.Site != site })
 }
 
+// Trace implements admin.Delivery.
+func (x explainer) Trace(ctx context.Context, site string, yield func(api.TraceLine) error) error {
+	return x.engine.Trace(ctx, site, func(l delivery.TraceLine) error {
+		return yield(api.TraceLine{
+			Time: l.Time.UTC(), Source: l.Source, Host: l.Host, Remote: l.Remote.String(), Sent: l.Sent, Text: l.Text,
+		})
+	})
+}
+
 // Lift implements admin.Delivery.
 func (x explainer) Lift(site, name string) int { return x.engine.Lift(site, name) }
 
 func presentThrottle(t shape.Throttle) api.Throttle {
 	presented := api.Throttle{
-		Site: t.Site, Source: t.Source, Route: strings.TrimSpace(t.Route), Name: t.Name, Reason: t.Reason, Until: t.Until,
+		Site: t.Site, Source: t.Source, Route: strings.TrimSpace(t.Route), Name: t.Name, Rule: t.Rule,
+		Tenant: t.Tenant, Campaign: t.Campaign, Reason: t.Reason, Until: t.Until,
 	}
 	if t.Cause != (mail.Reply{}) {
 		presented.Cause = &t.Cause
@@ -121,18 +132,33 @@ func (x explainer) Route(ctx context.Context, domain mail.Domain) api.Route {
 		answer.Error = err.Error()
 		return answer
 	}
-	answer.Site, answer.Origin, answer.TLS = found.Site, "dns", x.config.Load().Delivery.TLS
+	answer.Site, answer.Origin = found.Site, "dns"
 	if found.Relay != nil {
-		answer.Origin, answer.TLS = "static", found.Relay.TLS.String()
+		answer.Origin = "static"
 	}
-	for _, h := range found.Hosts {
-		host := api.RouteHost{Name: h.Name, Preference: h.Preference}
+	for _, h := range found.Under(x.demand(queue.Key{Domain: domain})).Hosts {
+		host := api.RouteHost{Name: h.Name, Preference: h.Preference, TLS: h.TLS.Floor.String(), TLSReason: h.TLS.Reason}
 		for _, a := range h.Addrs {
 			host.Addresses = append(host.Addresses, a.String())
 		}
 		answer.Hosts = append(answer.Hosts, host)
 	}
+	answer.Sources = x.candidates(found.Site)
 	return answer
+}
+
+// candidates are the sources of the default pool, as a message to the site
+// would find them.
+func (x explainer) candidates(site string) []api.RouteSource {
+	found, err := x.sources.Candidates(time.Now(), source.Request{Site: site})
+	if err != nil {
+		return nil
+	}
+	var all []api.RouteSource
+	for _, c := range found {
+		all = append(all, api.RouteSource{Name: c.Source.Name, EHLO: c.Source.EHLO, Share: c.Share, Reason: c.Reason, Until: c.Until})
+	}
+	return all
 }
 
 // Why implements admin.Delivery.

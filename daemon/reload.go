@@ -13,6 +13,7 @@ import (
 	"github.com/postrider-mta/postrider/mta/route"
 	"github.com/postrider-mta/postrider/mta/shape"
 	"github.com/postrider-mta/postrider/mta/submission"
+	"github.com/postrider-mta/postrider/tracking/token"
 )
 
 // reloader lets one reload run at a time: the socket and SIGHUP both ask.
@@ -25,21 +26,39 @@ type state struct {
 	accounts     *accountSnapshot
 	signer       *dkim.Signer
 	router       *route.Router
+	egress       *egress
 	limits       shape.Options
 	certificates map[string]*tls.Certificate
+	// tokens are nil where the keys have not been read before.
+	tokens *token.Keyring
 }
 
 // prepare does everything that can fail, and changes nothing.
 func (d *daemon) prepare(c *config.Config) (*state, error) {
 	accounts, accountsError := readAccounts(c)
 	signer, signerError := loadSigner(c, d.logger)
-	router, routerError := newRouter(c)
+	providers, providersError := readProviders(c)
+	router, routerError := newRouter(c, providers, d.logger)
+	egress, egressError := newEgress(c)
 	certificates, certificatesError := loadCertificates(c)
+	tokens, tokensError := d.readTokenKeys()
 	s := &state{
-		config: c, accounts: accounts, signer: signer, router: router,
-		limits: limits(c), certificates: certificates,
+		config: c, accounts: accounts, signer: signer, router: router, egress: egress,
+		limits: limits(c, providers), certificates: certificates, tokens: tokens,
 	}
-	return s, errors.Join(accountsError, signerError, routerError, certificatesError)
+	err := errors.Join(accountsError, signerError, providersError, routerError, egressError, certificatesError, tokensError)
+	if err != nil {
+		s.abandon()
+		return nil, err
+	}
+	return s, nil
+}
+
+// abandon ends what a state has running that is not put in place.
+func (s *state) abandon() {
+	if s.router != nil {
+		s.router.Close()
+	}
 }
 
 // apply puts a state in place. It cannot fail.
@@ -53,11 +72,15 @@ func (s *state) apply(d *daemon) {
 	d.signer.current.Store(s.signer)
 	d.router.replace(s.router)
 	d.keys.replace(s.certificates)
+	if s.tokens != nil {
+		d.tokens.Replace(s.tokens)
+	}
 	if d.shaper == nil {
 		d.shaper = shape.New(s.limits)
-		return
+	} else {
+		d.shaper.Configure(s.limits)
 	}
-	d.shaper.Configure(s.limits)
+	s.egress.apply(d)
 }
 
 // reload reads the configuration again. On an error nothing has changed.
@@ -75,9 +98,11 @@ func (d *daemon) reload(context.Context) error {
 		return err
 	}
 	if err := next.serves(c.Listeners); err != nil {
+		next.abandon()
 		return err
 	}
 	if err := d.submission.Reload(d.accounts, submissionLimits(c), nil); err != nil {
+		next.abandon()
 		return fmt.Errorf("submission: %w", err)
 	}
 	next.apply(d)

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/postrider-mta/postrider/internal/account"
+	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/mta/delivery"
 	"github.com/postrider-mta/postrider/queue"
 	"github.com/postrider-mta/postrider/tracking"
@@ -41,9 +42,15 @@ type wishes struct {
 	base        string
 	track       account.Track
 	unsubscribe bool
+	// utm and utmHosts are for everybody alike.
+	utm      account.UTM
+	utmHosts []mail.Domain
 }
 
-func (w wishes) none() bool { return w.base == "" || w.track == account.TrackNone && !w.unsubscribe }
+// personal wishes make each recipient's message another one.
+func (w wishes) personal() bool {
+	return w.base != "" && (w.track != account.TrackNone || w.unsubscribe)
+}
 
 // wishes fails closed: a tenant or a stream that is gone measures nobody.
 func (r *renderer) wishes(m *queue.Message) wishes {
@@ -55,33 +62,37 @@ func (r *renderer) wishes(m *queue.Message) wishes {
 	if !ok {
 		return wishes{}
 	}
-	return wishes{base: tenant.TrackingURL, track: m.Track, unsubscribe: stream.Unsubscribe}
+	w := wishes{base: tenant.TrackingURL, track: m.Track, unsubscribe: stream.Unsubscribe, utmHosts: stream.UTMHosts}
+	if m.UTM == "" {
+		return w
+	}
+	utm, err := account.ParseUTM(m.UTM)
+	if err != nil { // it was checked when the message came
+		r.failures.WithLabelValues("utm").Inc()
+	}
+	w.utm = utm
+	return w
 }
 
 // Shared implements delivery.Renderer.
-func (r *renderer) Shared(m *queue.Message) bool { return r.wishes(m).none() }
+func (r *renderer) Shared(m *queue.Message) bool { return !r.wishes(m).personal() }
 
 // Render implements delivery.Renderer. Whatever goes wrong, the message goes
 // out as it was handed in, and is counted.
 func (r *renderer) Render(_ context.Context, d *queue.Delivery, body []byte) (delivery.Rendered, error) {
 	wishes := r.wishes(d.Message)
-	if wishes.none() {
+	if !wishes.personal() && len(wishes.utm) == 0 {
 		return delivery.Rendered{Message: body}, nil
 	}
-	return delivery.Rendered{Message: r.personal(d, body, wishes), Personal: true}, nil
+	return delivery.Rendered{Message: r.put(d, body, wishes), Personal: wishes.personal()}, nil
 }
 
-func (r *renderer) personal(d *queue.Delivery, body []byte, wishes wishes) []byte {
-	links, err := tracking.NewLinks(wishes.base, r.keys)
+func (r *renderer) put(d *queue.Delivery, body []byte, wishes wishes) []byte {
+	options, err := wishes.options(d, r.keys)
 	if err != nil {
 		return r.untouched(d, body, "url", err)
 	}
-	out, rendered, err := tracking.Render(body, tracking.RenderOptions{
-		Links: links, Message: d.Message.ID, Index: uint32(d.Index),
-		Tenant: d.Message.Tenant, Stream: d.Message.Stream, Address: d.Recipient.Address,
-		Opens: wishes.track&account.TrackOpens != 0, Clicks: wishes.track&account.TrackClicks != 0,
-		Unsubscribe: wishes.unsubscribe,
-	})
+	out, rendered, err := tracking.Render(body, options)
 	if err != nil {
 		return r.untouched(d, body, "options", err)
 	}
@@ -95,4 +106,21 @@ func (r *renderer) untouched(d *queue.Delivery, message []byte, reason string, e
 	r.failures.WithLabelValues(reason).Inc()
 	r.logger.Debug("message goes out without tracking", "message", d.Message.ID, "reason", reason, "error", err)
 	return message
+}
+
+// options are the wishes for one recipient.
+func (w wishes) options(d *queue.Delivery, keys *token.Keyring) (tracking.RenderOptions, error) {
+	o := tracking.RenderOptions{
+		Message: d.Message.ID, Index: uint32(d.Index),
+		Tenant: d.Message.Tenant, Stream: d.Message.Stream, Address: d.Recipient.Address,
+		UTM: w.utm, UTMHosts: w.utmHosts,
+	}
+	if !w.personal() {
+		return o, nil
+	}
+	o.Opens, o.Clicks, o.Text = w.track&account.TrackOpens != 0, w.track&account.TrackClicks != 0, w.track&account.TrackText != 0
+	o.Unsubscribe = w.unsubscribe
+	var err error
+	o.Links, err = tracking.NewLinks(w.base, keys)
+	return o, err
 }

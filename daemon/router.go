@@ -35,6 +35,16 @@ func (r *router) Route(ctx context.Context, domain mail.Domain) (*route.Route, e
 	return shared.Route(ctx, domain)
 }
 
+// lookupTXT returns the TXT records of a name.
+func (r *router) lookupTXT(ctx context.Context, name string) ([]string, error) {
+	r.mu.Lock()
+	shared := r.current
+	shared.users.Add(1)
+	r.mu.Unlock()
+	defer shared.users.Done()
+	return shared.LookupTXT(ctx, name)
+}
+
 func (r *router) replace(next *route.Router) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -36,6 +36,23 @@ func (d *daemon) loadTokenKeys(c *config.Config) error {
 	return nil
 }
 
+// readTokenKeys reads the key file of the start again, for a reload.
+func (d *daemon) readTokenKeys() (*token.Keyring, error) {
+	if d.tokens == nil {
+		return nil, nil // it has not been read before
+	}
+	path := d.begun.Tracking.Keys
+	secret, err := config.SecretFile(path).Read()
+	if err != nil {
+		return nil, err
+	}
+	ring, err := token.ParseKeyFile([]byte(secret.Reveal()))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return ring, nil
+}
+
 func createTokenKeys(path string) ([]byte, error) {
 	var text bytes.Buffer
 	text.WriteString("# Keys of the tracked links. Links in mail that is sent die with them.\n")
@@ -77,7 +94,7 @@ func (d *daemon) startTracker(c *config.Config) error {
 	}
 	tracker, err := tracking.New(tracking.Options{
 		Keys: d.tokens, Recorder: d.store, Unsubscriber: &unsubscriber{d.suppress},
-		Logger: d.logger, Registerer: d.metrics, Window: c.Tracking.RecordWindow,
+		Logger: d.logger, Registerer: d.metrics, Window: c.Tracking.RecordWindow, RecordFor: c.Tracking.RecordFor,
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())

@@ -32,7 +32,10 @@ func (e *Event) AppendJSON(b []byte) ([]byte, error) {
 	w.text("recipient", e.Recipient)
 	w.text("site", e.Site)
 	w.text("source", e.Source)
+	w.text("host", e.Host)
+	w.tls(e.TLS)
 	w.reply(e.Reply)
+	w.text("category", e.Category)
 	if e.Attempt != 0 {
 		w.number("attempt", e.Attempt)
 	}
@@ -41,6 +44,7 @@ func (e *Event) AppendJSON(b []byte) ([]byte, error) {
 	}
 	w.text("reason", e.Reason)
 	w.text("url", e.URL)
+	w.text("machine", e.Machine)
 	return append(w.b, '}'), w.err
 }
 
@@ -102,6 +106,18 @@ func (w *writer) time(name string, value time.Time) {
 		return
 	}
 	w.b = append(b, '"')
+}
+
+func (w *writer) tls(t *TLS) {
+	if t == nil {
+		return
+	}
+	w.name("tls")
+	w.b = append(w.b, '{')
+	w.always("version", t.Version)
+	w.always("cipher", t.Cipher)
+	w.text("verified", t.Verified)
+	w.b = append(w.b, '}')
 }
 
 func (w *writer) reply(r *mail.Reply) {

@@ -34,6 +34,10 @@ func anyEvent(t *rapid.T) event.Event {
 					Enhanced: mail.EnhancedCode{Class: rapid.IntRange(0, 5).Draw(t, "class"), Detail: rapid.IntRange(0, 9).Draw(t, "detail")},
 				}))
 			}
+		case *event.TLS:
+			if rapid.Bool().Draw(t, "tls") {
+				field.Set(reflect.ValueOf(&event.TLS{Version: text(t), Cipher: text(t), Verified: text(t)}))
+			}
 		default:
 			if field.Kind() == reflect.String {
 				field.SetString(text(t))

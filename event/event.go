@@ -31,6 +31,13 @@ const (
 	Clicked Type = "clicked"
 	// Unsubscribed: the reader asked for no more.
 	Unsubscribed Type = "unsubscribed"
+	// Complained: the reader called the message spam.
+	Complained Type = "complained"
+	// Suppressed: the address is not mailed any more; Reason says why. Stream
+	// is the one that it holds for, empty for all that the reason concerns.
+	Suppressed Type = "suppressed"
+	// Unsuppressed: a suppression was lifted; Reason says which.
+	Unsuppressed Type = "unsuppressed"
 )
 
 // Event is one thing that happened to one recipient. Its JSON form is a public
@@ -57,8 +64,14 @@ type Event struct {
 	// Site and Source say between whom the attempt was made.
 	Site   string `json:"site,omitempty"`
 	Source string `json:"source,omitempty"`
+	// Host is the mail exchanger that was spoken to, and TLS the protection it
+	// was spoken to under; absent where it was none.
+	Host string `json:"host,omitempty"`
+	TLS  *TLS   `json:"tls,omitempty"`
 	// Reply is the answer that decided; absent where nobody answered.
 	Reply *mail.Reply `json:"reply,omitempty"`
+	// Category is what a negative reply is about, such as mailbox_full.
+	Category string `json:"category,omitempty"`
 	// Attempt counts from 1; 0 before the first.
 	Attempt int `json:"attempt,omitempty"`
 	// NextAttempt is when a deferred recipient is tried again.
@@ -68,6 +81,18 @@ type Event struct {
 	Reason string `json:"reason,omitempty"`
 	// URL is the target of a clicked link.
 	URL string `json:"url,omitempty"`
+	// Machine says why a hit is not a person's; empty for a person's.
+	Machine string `json:"machine,omitempty"`
+}
+
+// TLS is the protection of one connection.
+type TLS struct {
+	// Version, such as "TLS 1.3", and Cipher by their registered names.
+	Version string `json:"version"`
+	Cipher  string `json:"cipher"`
+	// Verified says by what the server proved who it is: dane, mta-sts or
+	// webpki; empty where nothing did.
+	Verified string `json:"verified,omitempty"`
 }
 
 // Record is an event at its place in the one order of all events.

@@ -21,7 +21,8 @@ import (
 func types() []event.Type {
 	return []event.Type{
 		event.Accepted, event.Deferred, event.Delivered, event.Bounced, event.Expired, event.Dropped,
-		event.Opened, event.Clicked, event.Unsubscribed,
+		event.Opened, event.Clicked, event.Unsubscribed, event.Complained,
+		event.Suppressed, event.Unsuppressed,
 	}
 }
 
@@ -45,15 +46,23 @@ const golden = `{
   "recipient": "reader@example.com",
   "site": "google",
   "source": "192.0.2.1",
+  "host": "mx1.example.com",
+  "tls": {
+    "version": "TLS 1.3",
+    "cipher": "TLS_AES_128_GCM_SHA256",
+    "verified": "mta-sts"
+  },
   "reply": {
     "code": 451,
     "enhanced": "4.7.1",
     "text": "later"
   },
+  "category": "greylisting",
   "attempt": 2,
   "next_attempt": "2026-03-01T13:00:00Z",
   "reason": "greylisted",
-  "url": "https://example.com/"
+  "url": "https://example.com/",
+  "machine": "prefetch"
 }`
 
 func full() event.Event {
@@ -61,9 +70,11 @@ func full() event.Event {
 		ID: "m-3-2-deferred", Type: event.Deferred, Time: time.Date(2026, 3, 1, 12, 30, 0, 250e6, time.UTC),
 		Tenant: "acme", Stream: "marketing", Campaign: "spring", Tags: []string{"a", "b"},
 		Metadata: json.RawMessage(`{"order":17}`), Message: "m", Index: 3, Recipient: "reader@example.com",
-		Site: "google", Source: "192.0.2.1",
-		Reply:   &mail.Reply{Code: 451, Enhanced: mail.EnhancedCode{Class: 4, Subject: 7, Detail: 1}, Text: "later"},
-		Attempt: 2, NextAttempt: time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC), Reason: "greylisted", URL: "https://example.com/",
+		Site: "google", Source: "192.0.2.1", Host: "mx1.example.com",
+		TLS:      &event.TLS{Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", Verified: "mta-sts"},
+		Reply:    &mail.Reply{Code: 451, Enhanced: mail.EnhancedCode{Class: 4, Subject: 7, Detail: 1}, Text: "later"},
+		Category: "greylisting", Attempt: 2, NextAttempt: time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC),
+		Reason: "greylisted", URL: "https://example.com/", Machine: "prefetch",
 	}
 }
 

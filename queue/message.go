@@ -26,8 +26,14 @@ type Message struct {
 	Metadata json.RawMessage
 	// HeaderFrom is the domain of the header From, which DKIM aligns with.
 	HeaderFrom mail.Domain
+	// Pool of sources that the submitter asked for; empty for the one of its
+	// stream.
+	Pool string
 	// Track is what the submitter asked to measure.
 	Track account.Track
+	// UTM are query parameters to add to its links, name=value pairs with &
+	// between them, percent-encoded; empty for none.
+	UTM string
 	// Accepted is when the daemon took responsibility.
 	Accepted time.Time
 	// NotBefore delays the first attempt; zero for at once.
@@ -122,6 +128,8 @@ type Deferral struct {
 	Recipient RecipientID
 	// Until is when it is due again.
 	Until time.Time
+	// Uncounted: no attempt was made.
+	Uncounted bool
 	// Event is deferred, with the reply or the reason.
 	Event event.Event
 }

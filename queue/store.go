@@ -15,6 +15,7 @@ var (
 	// 4.3.1.
 	ErrFull = errors.New("queue storage is full")
 	// ErrUnavailable: the store cannot write durably; nothing was accepted.
+	// SMTP says 452 4.3.1 too.
 	ErrUnavailable = errors.New("queue storage is unavailable")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("queue storage is closed")
@@ -51,7 +52,7 @@ type Store interface {
 	// the caller must call again: the outcome is known and must not be lost.
 	Settle(ctx context.Context, outcomes []Outcome) error
 	// Defer sends leased recipients back to wait, durably, with one attempt
-	// more.
+	// more unless none was made.
 	Defer(ctx context.Context, deferrals []Deferral) error
 	// Return gives leases back as if they had never been taken: no attempt,
 	// no event, no write.
@@ -61,8 +62,13 @@ type Store interface {
 	Record(ctx context.Context, events []event.Event) error
 
 	// Cancel ends every waiting recipient that matches, each with a dropped
-	// event for that reason, and returns how many. Leased ones are not
-	// touched.
+	// event for that reason, and returns how many when all have ended. It takes
+	// effect at one moment, durably and as a whole: from then on nothing that
+	// matched is offered again, whatever becomes of the caller or the process,
+	// and what is accepted later is no concern of it. What is leased at that
+	// moment goes on, and is cancelled too if it comes back to wait. An error,
+	// that of ctx among them, leaves the rest to the store, which ends it in its
+	// own time; only if Cancel never took effect did nothing change.
 	Cancel(ctx context.Context, s Selector, reason string) (int, error)
 	// Retry makes every waiting recipient that matches due now.
 	Retry(ctx context.Context, s Selector) (int, error)

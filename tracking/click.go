@@ -19,11 +19,9 @@ func (t *Tracker) click(w http.ResponseWriter, r *http.Request, sealed string) i
 		return notFound(w)
 	}
 	if r.Method == http.MethodGet {
-		e := newEvent(event.Clicked, link.Message, link.Index)
-		e.URL = link.URL
-		t.recorder.add(e)
+		t.record(event.Clicked, link.Message, link.Index, link.URL)
 	}
-	w.Header().Set("Location", target)
+	w.Header()["Location"] = []string{target}
 	w.WriteHeader(http.StatusFound)
 	return http.StatusFound
 }
@@ -46,13 +44,16 @@ func location(target string) (string, bool) {
 	if host == "" {
 		return "", false
 	}
+	if isPlain(target) {
+		return target, true
+	}
 	return scheme + "://" + encode(user) + asciiHost(host) + encode(rest[end:]), true
 }
 
 // asciiHost leaves a host alone that cannot be converted: the browser then says
 // what is wrong with it.
 func asciiHost(host string) string {
-	if encode(host) == host {
+	if isPlain(host) {
 		return host
 	}
 	name, port := host, ""
@@ -68,11 +69,14 @@ func asciiHost(host string) string {
 // encode percent-encodes what may not be in a header field or a URI; escapes
 // that are there stay.
 func encode(s string) string {
+	if isPlain(s) {
+		return s
+	}
 	const digits = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := range len(s) {
 		c := s[i]
-		if c > ' ' && c < 0x7f && c != '"' && c != '<' && c != '>' {
+		if isPlain(s[i : i+1]) {
 			b.WriteByte(c)
 			continue
 		}
@@ -81,4 +85,14 @@ func encode(s string) string {
 		b.WriteByte(digits[c&15])
 	}
 	return b.String()
+}
+
+// isPlain reports text of which nothing must be percent-encoded.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '<' || c == '>' {
+			return false
+		}
+	}
+	return true
 }

@@ -153,8 +153,13 @@ type site struct {
 
 func start(t *testing.T) *site {
 	t.Helper()
+	return startWith(t, nil)
+}
+
+func startWith(t *testing.T, change func(*tracking.Options)) *site {
+	t.Helper()
 	s := &store{}
-	tracker := newTracker(t, s, nil)
+	tracker := newTracker(t, s, change)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package tracking
 
 import (
 	"errors"
+	"net/http"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +22,9 @@ type metrics struct {
 	dropped  prometheus.Counter
 	failures prometheus.Counter
 	waiting  prometheus.Gauge
+	expired  prometheus.Counter
+	// clicked and opened are those of requests that come most.
+	clicked, opened prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -45,17 +49,30 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "postrider_tracking_events_waiting",
 			Help: "Events answered for and not yet recorded.",
 		}),
+		expired: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "postrider_tracking_expired_total",
+			Help: "Clicks and opens answered and not recorded, since their messages are too old.",
+		}),
 	}
+	m.clicked = m.requests.WithLabelValues(kindClick, strconv.Itoa(http.StatusFound))
+	m.opened = m.requests.WithLabelValues(kindOpen, strconv.Itoa(http.StatusOK))
 	if r == nil {
 		return m, nil
 	}
 	var err error
-	for _, c := range []prometheus.Collector{m.requests, m.recorded, m.dropped, m.failures, m.waiting} {
+	for _, c := range []prometheus.Collector{m.requests, m.recorded, m.dropped, m.failures, m.waiting, m.expired} {
 		err = errors.Join(err, r.Register(c))
 	}
 	return m, err
 }
 
 func (m *metrics) count(kind string, status int) {
-	m.requests.WithLabelValues(kind, strconv.Itoa(status)).Inc()
+	switch {
+	case kind == kindClick && status == http.StatusFound:
+		m.clicked.Inc()
+	case kind == kindOpen && status == http.StatusOK:
+		m.opened.Inc()
+	default:
+		m.requests.WithLabelValues(kind, strconv.Itoa(status)).Inc()
+	}
 }

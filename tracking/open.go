@@ -18,7 +18,7 @@ func (t *Tracker) open(w http.ResponseWriter, r *http.Request, sealed string) in
 		return notFound(w)
 	}
 	if r.Method == http.MethodGet {
-		t.recorder.add(newEvent(event.Opened, open.Message, open.Index))
+		t.record(event.Opened, open.Message, open.Index, "")
 	}
 	w.Header().Set("Content-Type", "image/gif")
 	w.Header().Set("Content-Length", strconv.Itoa(len(pixel)))

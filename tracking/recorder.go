@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postrider-mta/postrider/event"
@@ -14,17 +16,29 @@ import (
 
 const (
 	// maxBatch is how many events are recorded at once at most; so many do not
-	// wait for the window's end.
-	maxBatch = 1000
+	// wait for the window's end. What is behind the recorder works by the batch.
+	maxBatch = 10_000
 	// maxPause bounds the pauses between attempts to record.
 	maxPause = 10 * time.Second
 )
 
-func newEvent(kind event.Type, message [12]byte, index uint32) event.Event {
+// newEvent numbers events behind a random text of the recorder's own.
+func (r *recorder) newEvent(kind event.Type, message [12]byte, index uint32) event.Event {
 	return event.Event{
-		ID: rand.Text(), Type: kind, Time: time.Now().UTC(),
+		ID: r.name + strconv.FormatUint(r.number.Add(1), 36), Type: kind, Time: time.Now().UTC(),
 		Message: MessageText(message), Index: int(index),
 	}
+}
+
+// record notes a click or an opening, unless its message is too old.
+func (t *Tracker) record(kind event.Type, message [12]byte, index uint32, url string) {
+	if t.expired(message) {
+		t.metrics.expired.Inc()
+		return
+	}
+	e := t.recorder.newEvent(kind, message, index)
+	e.URL = url
+	t.recorder.add(e)
 }
 
 // recorder takes events without delay and has one goroutine write them down.
@@ -34,6 +48,10 @@ type recorder struct {
 	metrics *metrics
 	window  time.Duration
 	limit   int
+
+	// name begins the ids of events, number is that of the last one.
+	name   string
+	number atomic.Uint64
 
 	mutex   sync.Mutex
 	waiting []event.Event
@@ -55,7 +73,7 @@ type recorder struct {
 func newRecorder(o Options, m *metrics) *recorder {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &recorder{
-		to: o.Recorder, logger: o.Logger, metrics: m, window: o.Window, limit: o.Buffer,
+		name: rand.Text() + "-", to: o.Recorder, logger: o.Logger, metrics: m, window: o.Window, limit: o.Buffer,
 		arrived: make(chan struct{}, 1), full: make(chan struct{}, 1),
 		closing: make(chan struct{}), done: make(chan struct{}), ctx: ctx, cancel: cancel,
 	}
@@ -146,7 +164,8 @@ func (r *recorder) take() []event.Event {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	taken := r.waiting
-	r.waiting, r.writing = nil, r.writing+len(taken)
+	// Those who record may keep what they got; the next batch is likely as long.
+	r.waiting, r.writing = make([]event.Event, 0, min(len(taken), maxBatch)), r.writing+len(taken)
 	return taken
 }
 

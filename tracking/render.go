@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/postrider-mta/postrider/internal/account"
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/internal/mimetree"
 	"github.com/postrider-mta/postrider/tracking/rewrite"
@@ -20,8 +21,15 @@ type RenderOptions struct {
 	Tenant  string
 	Stream  string
 	Address mail.Address
-	// Opens adds the pixel, Clicks replaces links.
-	Opens, Clicks bool
+	// Opens adds the pixel, Clicks replaces links in HTML, Text those in plain
+	// text. Without any of them, and Unsubscribe, the Links may be left out.
+	Opens, Clicks, Text bool
+	// UTM are added to the links that lack them, if they lead to UTMHosts or
+	// below; to all where there are no such hosts.
+	UTM      account.UTM
+	UTMHosts []mail.Domain
+	// Report is told of every link; nil for nobody.
+	Report func(rewrite.Link)
 	// Unsubscribe adds List-Unsubscribe and List-Unsubscribe-Post (RFC 8058)
 	// to a message whose author set neither.
 	Unsubscribe bool
@@ -31,6 +39,8 @@ type RenderOptions struct {
 type Rendered struct {
 	// Links counts replaced links, Kept those left alone.
 	Links, Kept int
+	// Extended counts links that got parameters, replaced or not.
+	Extended int
 	// Pixel and Unsubscribe report what was added.
 	Pixel, Unsubscribe bool
 	// Skipped says why HTML parts were left alone.
@@ -56,7 +66,7 @@ func Render(message []byte, o RenderOptions) ([]byte, Rendered, error) {
 	result, untouched := rewrite.Rewrite(message, rewriting)
 	rendered := Rendered{Untouched: untouched}
 	if untouched == nil {
-		rendered.Links, rendered.Kept = result.Links, result.Kept
+		rendered.Links, rendered.Kept, rendered.Extended = result.Links, result.Kept, result.Extended
 		rendered.Pixel, rendered.Skipped = result.Pixel, result.Skipped
 	}
 	if fields == nil {
@@ -72,9 +82,17 @@ func Render(message []byte, o RenderOptions) ([]byte, Rendered, error) {
 }
 
 func (o RenderOptions) rewriting() (rewrite.Options, error) {
-	options := rewrite.Options{KeepHosts: []string{o.Links.host}}
+	options := rewrite.Options{
+		KeepHosts: []string{o.Links.host}, Report: o.Report, Parameters: rewrite.Parameters{List: o.UTM},
+	}
+	for _, host := range o.UTMHosts {
+		options.Parameters.Hosts = append(options.Parameters.Hosts, string(host))
+	}
 	if o.Clicks {
 		options.Link = o.link
+	}
+	if o.Text {
+		options.TextLink = o.link
 	}
 	if o.Opens {
 		pixel, err := o.Links.PixelURL(o.Message, o.Index)

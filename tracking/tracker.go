@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +43,9 @@ type Options struct {
 	// Buffer bounds how many events wait while they cannot be recorded; zero
 	// for 100,000. Further ones are dropped and counted.
 	Buffer int
+	// RecordFor is how long after a message was accepted its clicks and opens
+	// are recorded; zero for ever. Its links work on.
+	RecordFor time.Duration
 }
 
 // ErrOptions is wrapped by the errors of New.
@@ -58,6 +60,8 @@ type Tracker struct {
 	metrics      *metrics
 	recorder     *recorder
 	page         *page
+	recordFor    time.Duration
+	fixed        fixed
 	server       *http.Server
 }
 
@@ -87,7 +91,7 @@ func New(o Options) (*Tracker, error) {
 	}
 	t := &Tracker{
 		keys: o.Keys, unsubscriber: o.Unsubscriber, logger: o.Logger,
-		metrics: metrics, page: page, recorder: newRecorder(o, metrics),
+		metrics: metrics, page: page, recorder: newRecorder(o, metrics), recordFor: o.RecordFor, fixed: newFixed(),
 	}
 	t.server = newServer(t, o.Logger)
 	return t, nil
@@ -127,7 +131,7 @@ func (t *Tracker) Shutdown(ctx context.Context) error {
 
 // ServeHTTP answers one request.
 func (t *Tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	setHeaders(w.Header())
+	t.fixed.set(w.Header())
 	path := r.URL.Path
 	switch {
 	case strings.HasPrefix(path, clickPath):
@@ -145,25 +149,33 @@ func (t *Tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type answer func(w http.ResponseWriter, r *http.Request, token string) int
 
 func (t *Tracker) serve(w http.ResponseWriter, r *http.Request, kind, token string, do answer) {
-	allowed := []string{http.MethodGet, http.MethodHead}
-	if kind == kindUnsubscribe {
-		allowed = append(allowed, http.MethodPost)
-	}
-	if !slices.Contains(allowed, r.Method) {
-		w.Header().Set("Allow", strings.Join(allowed, ", "))
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && (r.Method != http.MethodPost || kind != kindUnsubscribe) {
+		allow := "GET, HEAD"
+		if kind == kindUnsubscribe {
+			allow += ", POST"
+		}
+		w.Header().Set("Allow", allow)
 		t.metrics.count(kind, refuse(w, http.StatusMethodNotAllowed))
 		return
 	}
 	t.metrics.count(kind, do(w, r, token))
 }
 
-// setHeaders keeps answers out of caches, search engines, frames and referrers.
-func setHeaders(h http.Header) {
-	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Robots-Tag", "noindex, nofollow")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+// fixed are the values of the header fields of every answer, made once. Nobody
+// changes them: an answer may only put others in their place.
+type fixed struct{ cache, referrer, robots, sniff, policy []string }
+
+// newFixed keeps answers out of caches, search engines, frames and referrers.
+func newFixed() fixed {
+	return fixed{
+		cache: []string{"no-store"}, referrer: []string{"no-referrer"}, robots: []string{"noindex, nofollow"},
+		sniff: []string{"nosniff"}, policy: []string{"default-src 'none'; frame-ancestors 'none'"},
+	}
+}
+
+func (f *fixed) set(h http.Header) {
+	h["Cache-Control"], h["Referrer-Policy"], h["X-Robots-Tag"] = f.cache, f.referrer, f.robots
+	h["X-Content-Type-Options"], h["Content-Security-Policy"] = f.sniff, f.policy
 }
 
 // notFound is the answer to whatever the daemon did not make.

@@ -345,11 +345,12 @@ func TestFullBatchesDoNotWait(t *testing.T) {
 		s := &store{}
 		tracker := newTracker(t, s, func(o *tracking.Options) { o.Window = time.Hour })
 		url := must(t)(links(t, "https://t.example").PixelURL(message(), 0))
-		for range 1000 {
+		const batch = 10_000
+		for range batch {
 			get(tracker, url)
 		}
 		synctest.Wait()
-		if n := len(s.recorded()); n != 1000 {
+		if n := len(s.recorded()); n != batch {
 			t.Errorf("%d recorded", n)
 		}
 		shutdown(t, tracker)

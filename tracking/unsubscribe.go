@@ -54,7 +54,7 @@ func (t *Tracker) leave(r *http.Request, u token.Unsubscribe, address mail.Addre
 	if err != nil {
 		return err
 	}
-	e := newEvent(event.Unsubscribed, u.Message, u.Index)
+	e := t.recorder.newEvent(event.Unsubscribed, u.Message, u.Index)
 	e.Tenant, e.Stream, e.Recipient = u.Tenant, u.Stream, address.String()
 	t.recorder.add(e)
 	return nil

@@ -9,6 +9,7 @@ import (
 	"net/smtp"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -143,8 +144,28 @@ func (r *run) memory(ctx context.Context, d time.Duration) (int64, error) {
 	return s.Stop().Anonymous, err
 }
 
+func (b *bench) ingests(ctx context.Context, sizes []backlog) error {
+	for _, size := range sizes {
+		if err := b.ingest(ctx, size); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ingestion is what was measured of one.
+type ingestion struct {
+	took time.Duration
+	// written is in octets for each recipient, events included.
+	written int64
+	while   gauge.Memory
+	// after is the most anonymous memory in the seconds after.
+	after int64
+}
+
 // ingest measures the daemon while and after it takes a backlog over SMTP.
-func (b *bench) ingest(ctx context.Context, recipients int) (err error) {
+func (b *bench) ingest(ctx context.Context, size backlog) (err error) {
+	recipients := size.recipients
 	fmt.Fprintf(os.Stderr, "bench-store: %d recipients into the daemon over SMTP\n", recipients)
 	dir := filepath.Join(b.dir, "ingest")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -161,7 +182,8 @@ func (b *bench) ingest(ctx context.Context, recipients int) (err error) {
 	s := gauge.Watch(sampling, func() []int { return []int{r.daemon.PID()} })
 	start := time.Now()
 	err = b.submit(r.submission, recipients)
-	peak := s.Stop().Anonymous
+	took, octets := time.Since(start), writtenBy(strconv.Itoa(r.daemon.PID()))
+	while := s.Stop()
 	if err != nil {
 		return err
 	}
@@ -169,7 +191,7 @@ func (b *bench) ingest(ctx context.Context, recipients int) (err error) {
 	if err != nil {
 		return err
 	}
-	b.figures.ingested(recipients, time.Since(start)-watching, peak, after)
+	b.figures.ingested(size, ingestion{took: took, written: octets / int64(recipients), while: while, after: after})
 	return nil
 }
 
@@ -177,6 +199,8 @@ const (
 	submitters = 4
 	// listLength is how many recipients an ingested message has.
 	listLength = 100
+	// perConnection is how many messages go over one connection.
+	perConnection = 500
 )
 
 // submit hands messages to many recipients in.
@@ -190,7 +214,18 @@ func (b *bench) submit(address string, recipients int) error {
 	return errors.Join(errs...)
 }
 
+// session hands in a part of them, over as many connections as that takes.
 func (b *bench) session(address string, first, recipients int) error {
+	const each = perConnection * listLength
+	for end := first + recipients; first < end; first += each {
+		if err := b.connection(address, first, min(each, end-first)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) connection(address string, first, recipients int) error {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		return err
@@ -249,9 +284,11 @@ func (b *bench) startsWith(ctx context.Context, size backlog, dir string) error 
 	}
 	fmt.Fprintf(os.Stderr, "bench-store: filling a store with %d recipients\n", size.recipients)
 	plan := fillPlan{Dir: data, Recipients: size.recipients, PerMessage: size.perMessage, Queues: b.queues, Body: 1 << 10}
-	if _, err := fill(ctx, plan); err != nil {
+	filled, err := fill(ctx, plan)
+	if err != nil {
 		return err
 	}
+	b.figures.filled(size, filled)
 	if err := b.startOnce(ctx, size, dir, "clean stop"); err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/postrider-mta/postrider/bench/gauge"
 	"github.com/postrider-mta/postrider/event"
 	eventlog "github.com/postrider-mta/postrider/event/log"
 	"github.com/postrider-mta/postrider/internal/mail"
@@ -39,8 +40,9 @@ type fillPlan struct {
 	// Kill ends the process without a word behind the last accept.
 	Kill bool
 	// Cancel takes all out again by a cancel of the campaign, Drain by
-	// settling each.
-	Cancel, Drain bool
+	// settling each. Compact settles most and lets queue.db be written anew while
+	// mail comes in.
+	Cancel, Drain, Compact bool
 }
 
 // fillResult says what was done.
@@ -54,6 +56,10 @@ type fillResult struct {
 	Largest int64
 	// Refused says why a message was not accepted at the end; empty if it was.
 	Refused string
+	// Anonymous is the most anonymous memory of the filling process, and Written
+	// what it wrote for each recipient, in octets.
+	Anonymous, Written int64
+	Compaction         compaction
 }
 
 // fill lets a child process do it.
@@ -91,14 +97,15 @@ func runFill(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log := &countingLog{Log: days}
-	store, err := boltqueue.Open(boltqueue.Options{Dir: plan.Dir, Events: log, RestartDelay: -1})
-	if err != nil {
-		return errors.Join(err, log.Close())
+	f := filler{plan: plan, log: &countingLog{Log: days}}
+	if err := f.open(); err != nil {
+		return errors.Join(err, days.Close())
 	}
-	f := filler{plan: plan, store: store, log: log}
+	self := os.Getpid()
+	memory := gauge.Watch(sampling, func() []int { return []int{self} })
 	err = f.run(ctx)
-	err = errors.Join(err, store.Close(), log.Close())
+	f.result.Anonymous = memory.Stop().Anonymous
+	err = errors.Join(err, f.store.Close(), days.Close())
 	if err != nil {
 		return err
 	}
@@ -111,14 +118,29 @@ type filler struct {
 	store  *boltqueue.Store
 	log    *countingLog
 	result fillResult
+	// owed is how many recipients a drain leaves.
+	owed int64
+	// drained: the store is the second one, which may compact.
+	drained bool
+}
+
+// open opens the store. What is to be compacted at one moment is not before.
+func (f *filler) open() (err error) {
+	o := boltqueue.Options{Dir: f.plan.Dir, Events: f.log, RestartDelay: -1}
+	if f.plan.Compact && !f.drained {
+		o.CompactFreeShare = -1
+	}
+	f.store, err = boltqueue.Open(o)
+	return err
 }
 
 func (f *filler) run(ctx context.Context) error {
-	start := time.Now()
+	start, before := time.Now(), written()
 	if err := f.accept(ctx); err != nil {
 		return err
 	}
 	f.result.Accept = time.Since(start)
+	f.result.Written = (written() - before) / int64(max(f.plan.Recipients, 1))
 	if f.plan.Kill {
 		return syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	}
@@ -131,6 +153,10 @@ func (f *filler) run(ctx context.Context) error {
 		if err := f.drain(ctx); err != nil {
 			return err
 		}
+		return f.awaitDisk(ctx)
+	}
+	if f.plan.Compact {
+		return f.compact(ctx)
 	}
 	return nil
 }
@@ -163,6 +189,9 @@ func (f *filler) acceptOne(ctx context.Context, first int) error {
 	sub, err := submission(first, min(f.plan.PerMessage, f.plan.Recipients-first), f.plan.Queues, f.plan.Body)
 	if err != nil {
 		return err
+	}
+	if f.plan.Compact && first/f.plan.PerMessage%keptOf == 0 {
+		sub.Message.NotBefore = sub.Message.Accepted.Add(24 * time.Hour)
 	}
 	return f.store.Accept(ctx, sub)
 }

@@ -30,7 +30,7 @@ func command(ctx context.Context) error {
 		return runFill(ctx, os.Stdin, os.Stdout)
 	}
 	b := &bench{}
-	full := flag.Bool("full", false, "also with 10,000,000 recipients waiting; takes some ten minutes and 15 GB of disk")
+	full := flag.Bool("full", false, "also with 10,000,000 recipients waiting; takes half an hour and 15 GB of disk")
 	only := flag.String("only", "", "one part alone: throughput, memory, start or drain")
 	flag.StringVar(&b.binary, "binary", "bin/postrider", "the daemon to measure")
 	flag.StringVar(&b.dir, "dir", os.TempDir(), "a folder on the disk to measure on")
@@ -69,7 +69,7 @@ func (b *bench) run(ctx context.Context, only string, full bool) error {
 		run  func(context.Context) error
 	}{
 		{"throughput", b.throughput},
-		{"memory", func(ctx context.Context) error { return b.ingest(ctx, million) }},
+		{"memory", func(ctx context.Context) error { return b.ingests(ctx, sizes) }},
 		{"start", func(ctx context.Context) error { return b.starts(ctx, sizes) }},
 		{"drain", func(ctx context.Context) error { return b.drain(ctx, million) }},
 	}

@@ -37,12 +37,20 @@ func (f *figures) remember(name string, anonymous int64) {
 	f.anonymous[name] = max(f.anonymous[name], anonymous)
 }
 
-func (f *figures) ingested(recipients int, took time.Duration, peak, after int64) {
-	f.remember("1m", after)
-	f.add("anonymous memory, idle", "%d MB", f.idle>>20)
-	f.add(fmt.Sprintf("ingest of %d recipients over SMTP", recipients), "%.0f/s", float64(recipients)/took.Seconds())
-	f.add("anonymous memory above idle, most while they came", "%d MB", (peak-f.idle)>>20)
-	f.add("anonymous memory above idle, most in the seconds after", "%d MB", (after-f.idle)>>20)
+func (f *figures) ingested(size backlog, i ingestion) {
+	f.remember(size.name, max(i.while.Anonymous, i.after))
+	if len(f.rows) == 0 {
+		f.add("anonymous memory, idle", "%d MB", f.idle>>20)
+	}
+	f.add(size.name+" in over SMTP", "%.0f recipients/s, %d octets written for each", float64(size.recipients)/i.took.Seconds(), i.written)
+	f.add(size.name+" in over SMTP, anonymous above idle, most while they came", "%d MB", (i.while.Anonymous-f.idle)>>20)
+	f.add(size.name+" in over SMTP, anonymous above idle, most in the seconds after", "%d MB", (i.after-f.idle)>>20)
+	f.add(size.name+" in over SMTP, resident with mapped files", "%d MB", i.while.Peak>>20)
+}
+
+func (f *figures) filled(size backlog, r fillResult) {
+	f.add(size.name+" into the store alone", "%.0f recipients/s, %d octets written for each, anonymous %d MB in all",
+		float64(size.recipients)/r.Accept.Seconds(), r.Written, r.Anonymous>>20)
 }
 
 func (f *figures) begun(name, after string, first time.Duration, memory gauge.Memory) {
@@ -61,6 +69,13 @@ func (f *figures) drained(kind string, r fillResult) {
 	case "cancel":
 		f.add("cancel of a million, until it returned", "%.1f s", r.Cancel.Seconds())
 		f.add("cancel of a million, until the last event was in the log", "%.1f s", (r.Cancel + r.Events).Seconds())
+	case "compact":
+		c := r.Compaction
+		f.add("a million of which most was settled: queue.db, and what of it a compaction frees", "%d MB, %d MB", c.Length>>20, c.Free>>20)
+		f.add("the same: max_bytes that still accepts", "%s", accepted(c.Full))
+		f.add("slowest accept of many in as much time without a compaction", "%.2f s", c.Before.Seconds())
+		f.add("slowest accept while queue.db is compacted", "%.2f s, %.2f s a GB", c.Slowest.Seconds(), c.Slowest.Seconds()*float64(1<<30)/float64(max(c.Length, 1)))
+		f.add("compaction", "%.1f s, accepted meanwhile %d, refused %d; then %d MB", c.Took.Seconds(), c.Accepted, c.Refused, c.Then>>20)
 	case "drain":
 		f.add("drain of a million", "%.1f s", r.Drain.Seconds())
 		f.add("drained: queue.db", "%d MB, at most %d MB", r.Database>>20, r.Largest>>20)

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -87,7 +86,7 @@ func (c siteCommand) Run(e *environment) error {
 	fmt.Fprintf(e.out, "%s\n  limits    %s\n  now       %s, %s being sent, %s with more\n", site.Site.Site, limits,
 		count(site.Connections, "connection"), count(site.InFlight, "recipient"), count(site.Queues, "queue"))
 	for _, r := range site.Routes {
-		fmt.Fprintf(e.out, "  route     %s: %s, %d idle, %s\n", strings.Join(r.Hosts, ", "),
+		fmt.Fprintf(e.out, "  route     %s from %s: %s, %d idle, %s\n", strings.Join(r.Hosts, ", "), r.Source,
 			count(r.Connections, "connection"), r.Idle, cmp.Or(prefixed("last failure: ", r.LastFailure), "no failure"))
 	}
 	return printThrottles(e, site.Throttles)
@@ -137,9 +136,13 @@ func printThrottles(e *environment, all []api.Throttle) error {
 		if !t.Until.IsZero() {
 			ends = ago(t.Until, now)
 		}
-		rows = append(rows, []string{t.Site, cmp.Or(t.Source, "-"), t.Name, ends, t.Reason, cause})
+		who := "all"
+		if t.Tenant != "" {
+			who = strings.Trim(t.Tenant+"/"+t.Campaign, "/")
+		}
+		rows = append(rows, []string{t.Site, cmp.Or(t.Source, "all"), who, cmp.Or(t.Rule, t.Name), ends, t.Reason, cause})
 	}
-	return e.printTable("SITE\tSOURCE\tTHROTTLE\tENDS\tREASON\tCAUSE", rows)
+	return e.printTable("SITE\tSOURCE\tFOR\tTHROTTLE\tENDS\tREASON\tCAUSE", rows)
 }
 
 type throttlesLiftCommand struct {
@@ -178,9 +181,13 @@ func (c routeCommand) Run(e *environment) error {
 	if route.Error != "" {
 		return fmt.Errorf("no route to %s: %s", route.Domain, route.Error)
 	}
-	fmt.Fprintf(e.out, "%s\n  site      %s (from %s)\n  TLS       %s\n", route.Domain, route.Site, route.Origin, route.TLS)
+	fmt.Fprintf(e.out, "%s\n  site      %s (from %s)\n", route.Domain, route.Site, route.Origin)
 	for _, h := range route.Hosts {
-		fmt.Fprintf(e.out, "  host      %s %s, %s\n", strconv.Itoa(int(h.Preference)), h.Name, strings.Join(h.Addresses, ", "))
+		fmt.Fprintf(e.out, "  host      %d %s, %s\n", h.Preference, h.Name, strings.Join(h.Addresses, ", "))
+		fmt.Fprintf(e.out, "            TLS %s%s\n", h.TLS, prefixed(": ", h.TLSReason))
+	}
+	for _, s := range route.Sources {
+		fmt.Fprintf(e.out, "  source    %s (EHLO %s), %.0f %%%s\n", s.Name, s.EHLO, 100*s.Share, prefixed(", not now: ", s.Reason))
 	}
 	return nil
 }

@@ -53,11 +53,18 @@ type commands struct {
 	Why       whyCommand       `cmd:"" help:"Say why recipients are still waiting and when they are tried."`
 	Sites     sitesCommand     `cmd:"" help:"List destination sites with their connections and throttles."`
 	Site      siteCommand      `cmd:"" help:"Show one site: its limits, routes, connections and throttles."`
+	Sources   sourcesCommand   `cmd:"" help:"See the local ends that mail leaves from."`
+	Trace     traceCommand     `cmd:"" help:"Watch the SMTP dialogue with a site, over connections opened from now on."`
 	Throttles throttlesCommand `cmd:"" help:"See and lift what slows sites down."`
 	Route     routeCommand     `cmd:"" help:"Show how mail for an address leaves."`
 	Classify  classifyCommand  `cmd:"" help:"Say what SMTP replies mean, a JSON object for each line of standard input."`
+	Bounce    bounceCommand    `cmd:"" help:"Read what came back for mail that was sent."`
 	Events    eventsCommand    `cmd:"" help:"Read what happened."`
+	Stats     statsCommand     `cmd:"" help:"Show what was counted: mail, opens, clicks, unsubscribes and complaints."`
+	Suppress  suppressCommand  `cmd:"" help:"See and change who is not mailed."`
 	Privacy   privacyCommand   `cmd:"" help:"Find, export, rectify or erase what is kept of one person."`
+	Store     storeCommand     `cmd:"" help:"Check and repair the queue's files, while no daemon runs."`
+	Tracking  trackingCommand  `cmd:"" help:"Try out and read tracked links, and change their key."`
 	Config    configCommand    `cmd:"" help:"Check a configuration file."`
 	Password  passwordCommand  `cmd:"" help:"Hash a credential's password, read from standard input."`
 	DKIM      dkimCommand      `cmd:"" name:"dkim" help:"Make DKIM keys and check their DNS records."`

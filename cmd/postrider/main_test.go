@@ -82,6 +82,10 @@ func (d *fakeDaemon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case *api.Error:
 		w.WriteHeader(answer.Status)
 		_ = encoder.Encode(answer)
+	case []api.TraceLine:
+		for _, line := range answer {
+			_ = encoder.Encode(line)
+		}
 	case []api.Record:
 		for _, record := range answer {
 			_ = encoder.Encode(record)
@@ -143,16 +147,40 @@ func answers() map[string]any {
 			Site:           api.Site{Site: "b.example", Queues: 1, Connections: 2, InFlight: 40, Throttles: throttles},
 			MaxConnections: 20, MessagesPerConnection: 100, Rate: "50 in 1m0s",
 			Routes: []api.SiteRoute{
-				{Hosts: []string{"mx1.b.example", "mx2.b.example"}, Connections: 2, Idle: 1, InFlight: 40, Queues: 1, LastFailure: "421 busy"},
-				{Hosts: []string{"mx3.b.example"}},
+				{Source: "a", Hosts: []string{"mx1.b.example", "mx2.b.example"}, Connections: 2, Idle: 1, InFlight: 40, Queues: 1, LastFailure: "421 busy"},
+				{Source: "b", Hosts: []string{"mx3.b.example"}},
 			},
+		},
+		"/v1/sources": []api.Source{
+			{Name: "a", EHLO: "a.example.com", Addresses: []string{"192.0.2.1", "2001:db8::1"}, WarmUp: []string{"google: day 3 of 12"}},
+			{Name: "b", EHLO: "b.example.com", Proxied: true, Suspensions: []api.Suspension{
+				{Site: "google.com", Families: "IPv4 and IPv6", Name: "blocked", Reason: "listed", Until: time.Now().Add(5*time.Minute + 30*time.Second)},
+			}},
+		},
+		"/v1/sources/lift": api.Lifted{Throttles: 1},
+		"/v1/sites/b.example/trace": []api.TraceLine{
+			{Time: at, Source: "a", Host: "mx1.b.example", Remote: "192.0.2.1:25", Text: "220 mx1.b.example ESMTP"},
+			{Time: at, Source: "a", Host: "mx1.b.example", Remote: "192.0.2.1:25", Sent: true, Text: "EHLO a.example.com"},
 		},
 		"/v1/throttles":      throttles,
 		"/v1/throttles/lift": api.Lifted{Throttles: 2},
 		"/v1/route": api.Route{
-			Domain: "b.example", Site: "b.example", Origin: "dns", TLS: "opportunistic",
-			Hosts: []api.RouteHost{{Name: "mx1.b.example", Preference: 10, Addresses: []string{"192.0.2.1:25", "[2001:db8::1]:25"}}},
+			Domain: "b.example", Site: "b.example", Origin: "dns",
+			Hosts: []api.RouteHost{{
+				Name: "mx1.b.example", Preference: 10, Addresses: []string{"192.0.2.1:25", "[2001:db8::1]:25"},
+				TLS: "verified", TLSReason: "MTA-STS policy of b.example, in force",
+			}},
+			Sources: []api.RouteSource{
+				{Name: "a", EHLO: "a.example.com", Share: 0.75}, {Name: "b", EHLO: "b.example.com", Share: 0.25, Reason: "it is suspended"},
+			},
 		},
+		"/v1/diversions": []api.Diversion{
+			{ID: id, Selector: api.Selector{Campaign: "november"}, Pool: "backup", Reason: "listed", Since: old},
+		},
+		"POST /v1/diversions": api.Diverted{
+			Diversion: api.Diversion{ID: id, Selector: api.Selector{Campaign: "november"}, Pool: "backup", Since: old}, Recipients: 1200,
+		},
+		"/v1/diversions/" + id: struct{}{},
 		"/v1/why": api.WhyPage{Recipients: []api.Why{
 			{
 				Recipient: waiting[0], State: "throttled", Site: "b.example", Hosts: []string{"mx1.b.example"}, Throttles: throttles,
@@ -176,12 +204,32 @@ func answers() map[string]any {
 		"/v1/subjects/erase":   counts,
 		"/v1/subjects/rectify": counts,
 		"/v1/subjects/export":  map[string]string{"store": "events", "kind": "event"},
+		"/v1/stats":            countedStats(),
 		"/v1/events": []api.Record{
 			{Position: 7, Event: event.Event{ID: "e1", Type: event.Accepted, Time: at, Message: id, Recipient: "a@example.net"}},
 			{Position: 8, Event: event.Event{ID: "e2", Type: event.Deferred, Time: at, Message: id, Recipient: "a@example.net", Site: "example.net", Reply: reply}},
 			{Position: 9, Event: event.Event{ID: "e3", Type: event.Clicked, Time: at, Message: id, Index: 1, Recipient: "b@example.net", URL: "https://shop.example/"}},
 			{Position: 10, Event: event.Event{ID: "e4", Type: event.Dropped, Time: at, Message: id, Index: 2, Recipient: "c@example.net", Reason: "suppressed: unsubscribed"}},
 		},
+	}
+}
+
+// countedStats answers every question about statistics, whatever it is by.
+func countedStats() api.Stats {
+	hits := api.StatsHits{Raw: api.Figure{Count: 900}, Human: api.Figure{Count: 512}, Unique: api.Figure{Count: 400, AtLeast: true}}
+	hidden := api.StatsHits{Raw: api.Figure{Count: 12}, Human: api.Figure{AtLeast: true}, Unique: api.Figure{Below: 10}}
+	row := func(opens, clicks api.StatsHits, unsubscribed api.Figure) api.StatsRow {
+		return api.StatsRow{
+			Mail:  &api.StatsMail{Accepted: 1200, Sent: 1190, Delivered: 1180, Deferred: 30, Bounced: 10, Bounces: map[string]int64{"spam": 3, "mailbox_full": 7}, Dropped: 10},
+			Opens: &opens, Clicks: clicks, Unsubscribed: &unsubscribed, Complained: &api.Figure{},
+		}
+	}
+	first, second := row(hits, hits, api.Figure{Count: 11}), row(hits, hidden, api.Figure{Below: 10})
+	first.Tenant, first.Stream, first.Campaign, first.Day, first.Link = "shop", "marketing", "november", "2026-11-01", "https://shop.example/november"
+	second.Tenant, second.Stream, second.Day, second.Link = "shop", "transactional", "2026-11-02", "(other)"
+	return api.Stats{
+		Rows: []api.StatsRow{first, second}, Total: row(hits, hits, api.Figure{Count: 11, AtLeast: true}), More: 1, MaskBelow: 10,
+		Until: time.Date(2026, 11, 2, 8, 0, 0, 0, time.UTC),
 	}
 }
 
@@ -194,10 +242,13 @@ func TestOutput(t *testing.T) {
 		"queue-list": "queue list", "queue-show": "queue show --domain example.net --limit 3",
 		"why": "why --domain example.net", "site": "site b.example", "throttles-list": "throttles list",
 		"throttles-lift": "throttles lift b.example backoff", "route": "route reader@b.example",
-		"queue-show-held": "queue show --held --limit 1", "queue-hold": "queue hold --campaign november --reason wrong",
+		"queue-divert": "queue divert --campaign november --pool backup", "queue-diversions": "queue diversions",
+		"queue-undivert": "queue undivert 06f2k3m8q0v1c4t5a6b7",
+		"sources-list":   "sources list", "sources-lift": "sources lift b", "trace": "trace b.example --count 2", "queue-show-held": "queue show --held --limit 1", "queue-hold": "queue hold --campaign november --reason wrong",
 		"queue-holds": "queue holds", "queue-release": "queue release 06f2k3m8q0v1c4t5a6b7", "queue-top": "queue top --once --interval 20ms",
 		"queue-retry": "queue retry --all", "queue-cancel": "queue cancel --campaign november --reason wrong",
 		"events-tail": "events tail --after 6", "events-some": "events tail --type DEFERRED,clicked --count 1 --no-follow",
+		"stats": "stats", "stats-days": "stats --by day --campaign november --from 2026-11-01 --to 2026-11-30 --limit 2", "stats-links": "stats --by link --tenant shop",
 		"privacy-find": "privacy find --tenant shop a@example.net", "privacy-erase": "privacy erase a@example.net",
 		"privacy-rectify": "privacy rectify --to b@example.net a@example.net", "privacy-export": "privacy export a@example.net",
 	} {

@@ -10,14 +10,17 @@ import (
 )
 
 type queueCommand struct {
-	List    queueListCommand    `cmd:"" help:"List the queues: one for each tenant, stream and domain."`
-	Show    queueShowCommand    `cmd:"" help:"Show waiting recipients."`
-	Retry   queueRetryCommand   `cmd:"" help:"Try waiting recipients now."`
-	Cancel  queueCancelCommand  `cmd:"" help:"Give waiting recipients up, each with an event."`
-	Hold    queueHoldCommand    `cmd:"" help:"Keep recipients from being sent, those that wait and those to come."`
-	Holds   queueHoldsCommand   `cmd:"" help:"List what is held."`
-	Release queueReleaseCommand `cmd:"" help:"End a hold."`
-	Top     queueTopCommand     `cmd:"" help:"Watch the longest queues."`
+	List       queueListCommand       `cmd:"" help:"List the queues: one for each tenant, stream and domain."`
+	Show       queueShowCommand       `cmd:"" help:"Show waiting recipients."`
+	Retry      queueRetryCommand      `cmd:"" help:"Try waiting recipients now."`
+	Cancel     queueCancelCommand     `cmd:"" help:"Give waiting recipients up, each with an event."`
+	Hold       queueHoldCommand       `cmd:"" help:"Keep recipients from being sent, those that wait and those to come."`
+	Holds      queueHoldsCommand      `cmd:"" help:"List what is held."`
+	Release    queueReleaseCommand    `cmd:"" help:"End a hold."`
+	Divert     queueDivertCommand     `cmd:"" help:"Have mail leave by another pool of sources, what waits at once."`
+	Diversions queueDiversionsCommand `cmd:"" help:"List what is diverted."`
+	Undivert   queueUndivertCommand   `cmd:"" help:"End a diversion."`
+	Top        queueTopCommand        `cmd:"" help:"Watch the longest queues."`
 }
 
 // selection is how recipients are chosen on the command line.
@@ -169,6 +172,14 @@ type queueCancelCommand struct {
 	selection
 	All    bool   `help:"Every waiting recipient."`
 	Reason string `help:"What the events will say." placeholder:"TEXT"`
+}
+
+// Help says what cannot be taken back.
+func (queueCancelCommand) Help() string {
+	return "Takes effect at once, for all that was accepted so far, and cannot be taken back: " +
+		"to interrupt it, or a crash, only ends the waiting for the events. " +
+		"What is being sent goes on, and is not tried again. " +
+		"What is accepted later is sent, of the same campaign too."
 }
 
 func (c queueCancelCommand) Run(e *environment) error {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -25,6 +26,19 @@ type Delivery interface {
 	Lift(site, name string) int
 	// Why completes what an entry of the queue waits for.
 	Why(ctx context.Context, e *queue.Entry, why *api.Why)
+	// Trace calls yield for each line exchanged with a site over connections
+	// opened from now on.
+	Trace(ctx context.Context, site string, yield func(api.TraceLine) error) error
+	// Sources returns all, LiftSource ends the suspensions of one, at a site or
+	// everywhere, and returns how many there were.
+	Sources() []api.Source
+	LiftSource(name, site string) int
+	// Divert has what is selected leave by another pool, from now on, and makes
+	// what waits of it due; it returns how many that are.
+	Divert(ctx context.Context, s queue.Selector, pool, reason string) (api.Diversion, int, error)
+	// Diversions returns those in force, EndDiversion ends one.
+	Diversions() []api.Diversion
+	EndDiversion(id queue.ID) error
 	// Route says how mail for a domain leaves.
 	Route(ctx context.Context, domain mail.Domain) api.Route
 }
@@ -90,4 +104,63 @@ func destination(text string) (mail.Domain, error) {
 		return address.Domain(), err
 	}
 	return mail.ParseDomain(text)
+}
+
+func (s *Server) divert(r *http.Request) (any, error) {
+	request, err := decode[api.DivertRequest](r)
+	if err != nil {
+		return nil, err
+	}
+	selector, err := parseSelector(request.Selector)
+	if err != nil {
+		return nil, err
+	}
+	if !selector.Recipient.IsZero() {
+		return nil, fail(http.StatusBadRequest, "a diversion cannot name a recipient: name the message, or a domain")
+	}
+	if selector == (queue.Selector{}) && !request.All {
+		return nil, errNothingSelected()
+	}
+	made, n, err := s.options.Delivery.Divert(r.Context(), selector, request.Pool, cmp.Or(request.Reason, "diverted by the operator"))
+	return api.Diverted{Diversion: made, Recipients: n}, err
+}
+
+func (s *Server) diversions(*http.Request) (any, error) { return s.options.Delivery.Diversions(), nil }
+
+func (s *Server) endDiversion(r *http.Request) (any, error) {
+	id, err := queue.ParseID(r.PathValue("id"))
+	if err != nil {
+		return nil, fail(http.StatusBadRequest, fmt.Sprintf("diversion: %v", err))
+	}
+	return struct{}{}, s.options.Delivery.EndDiversion(id)
+}
+
+// trace streams until the client goes.
+func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
+	out := s.stream(w)
+	out.begin()
+	if err := out.flush(); err != nil {
+		return // the client has gone
+	}
+	// Its error is that the client has gone, or the daemon stops.
+	_ = s.options.Delivery.Trace(r.Context(), strings.ToLower(r.PathValue("site")), func(line api.TraceLine) error {
+		if err := out.write(line); err != nil {
+			return err
+		}
+		return out.flush()
+	})
+}
+
+func (s *Server) sources(*http.Request) (any, error) { return s.options.Delivery.Sources(), nil }
+
+func (s *Server) liftSource(r *http.Request) (any, error) {
+	request, err := decode[api.LiftSourceRequest](r)
+	if err != nil {
+		return nil, err
+	}
+	lifted := s.options.Delivery.LiftSource(request.Source, strings.ToLower(request.Site))
+	if lifted == 0 {
+		return nil, fail(http.StatusNotFound, fmt.Sprintf("source %q is not suspended", request.Source))
+	}
+	return api.Lifted{Throttles: lifted}, nil
 }

@@ -46,6 +46,7 @@ type fake struct {
 	subject person.Subject
 	to      mail.Address
 	sent    api.SendRequest
+	asked   api.StatsRequest
 	reloads int
 	log     strings.Builder
 }
@@ -72,6 +73,26 @@ func (f *fake) Sites() []api.Site { return []api.Site{{Site: "mx.example.net", C
 func (f *fake) Site(name string) (api.SiteDetail, bool) {
 	return api.SiteDetail{Site: api.Site{Site: name}, MaxConnections: 20}, name == "mx.example.net"
 }
+
+func (f *fake) Divert(_ context.Context, s queue.Selector, pool, reason string) (api.Diversion, int, error) {
+	f.selector, f.reason = s, reason
+	return api.Diversion{ID: "1", Pool: pool, Reason: reason}, 6, f.err
+}
+
+func (f *fake) Diversions() []api.Diversion { return []api.Diversion{{ID: "1", Pool: "backup"}} }
+
+func (f *fake) EndDiversion(id queue.ID) error {
+	f.reason = id.String()
+	return f.err
+}
+
+func (f *fake) Trace(_ context.Context, site string, yield func(api.TraceLine) error) error {
+	return yield(api.TraceLine{Host: site, Sent: true, Text: "EHLO x"})
+}
+
+func (f *fake) Sources() []api.Source { return []api.Source{{Name: "a", EHLO: "a.example"}} }
+
+func (f *fake) LiftSource(name, _ string) int { return len(name) }
 
 func (f *fake) Throttles() []api.Throttle {
 	return []api.Throttle{{Site: "mx.example.net", Name: "backoff", Reason: "refused"}}
@@ -160,10 +181,15 @@ func (f *fake) Export(_ context.Context, s person.Subject, yield func(string, pe
 	return f.err
 }
 
+func (f *fake) Report(_ context.Context, request api.StatsRequest) (api.Stats, error) {
+	f.asked = request
+	return api.Stats{Rows: []api.StatsRow{{Day: "2026-03-01"}}}, f.err
+}
+
 func (f *fake) server() *admin.Server {
 	return admin.New(admin.Options{
 		Store: f, Events: f, Privacy: f,
-		Delivery: f,
+		Delivery: f, Statistics: f,
 		Send: func(_ context.Context, r api.SendRequest) (string, error) {
 			f.sent = r
 			return "0123456789abcdefghij", f.err

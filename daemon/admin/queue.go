@@ -108,9 +108,13 @@ func decodeChange(r *http.Request) (api.ChangeRequest, queue.Selector, error) {
 	}
 	selector, err := parseSelector(request.Selector)
 	if err == nil && selector == (queue.Selector{}) && !request.All {
-		err = fail(http.StatusBadRequest, "nothing is selected: name a message, recipient, tenant, stream, campaign or domain, or say all")
+		err = errNothingSelected()
 	}
 	return request, selector, err
+}
+
+func errNothingSelected() error {
+	return fail(http.StatusBadRequest, "nothing is selected: name a message, recipient, tenant, stream, campaign or domain, or say all")
 }
 
 func parseSelector(s api.Selector) (queue.Selector, error) {

@@ -62,6 +62,10 @@ type Options struct {
 	Events   Events
 	Privacy  Privacy
 	Delivery Delivery
+	// Suppressions say who is not mailed.
+	Suppressions Suppressions
+	// Statistics tells what was counted.
+	Statistics Statistics
 	// Send hands in a message as submission would take it.
 	Send func(ctx context.Context, request api.SendRequest) (id string, err error)
 	// Reload reads the configuration again; on an error nothing has changed.
@@ -91,9 +95,15 @@ func (s *Server) Control() http.Handler {
 	mux.Handle("GET /v1/queues", s.answer(s.queues))
 	mux.Handle("GET /v1/sites", s.answer(s.sites))
 	mux.Handle("GET /v1/sites/{site}", s.answer(s.site))
+	mux.Handle("GET /v1/sites/{site}/trace", http.HandlerFunc(s.trace))
+	mux.Handle("GET /v1/sources", s.answer(s.sources))
+	mux.Handle("POST /v1/sources/lift", s.answer(s.liftSource))
 	mux.Handle("GET /v1/throttles", s.answer(s.throttles))
 	mux.Handle("POST /v1/throttles/lift", s.answer(s.lift))
 	mux.Handle("POST /v1/why", s.answer(s.why))
+	mux.Handle("GET /v1/diversions", s.answer(s.diversions))
+	mux.Handle("POST /v1/diversions", s.answer(s.divert))
+	mux.Handle("DELETE /v1/diversions/{id}", s.answer(s.endDiversion))
 	mux.Handle("POST /v1/route", s.answer(s.route))
 	mux.Handle("POST /v1/recipients", s.answer(s.recipients))
 	mux.Handle("POST /v1/retry", s.answer(s.retry))
@@ -102,15 +112,25 @@ func (s *Server) Control() http.Handler {
 	mux.Handle("POST /v1/holds", s.answer(s.hold))
 	mux.Handle("DELETE /v1/holds/{id}", s.answer(s.release))
 	mux.Handle("GET /v1/totals", s.answer(s.totals))
+	mux.Handle("GET /v1/stats", s.answer(s.stats))
 	mux.Handle("POST /v1/messages", s.answer(s.send))
 	mux.Handle("POST /v1/reload", s.answer(s.reload))
 	mux.Handle("POST /v1/subjects/export", http.HandlerFunc(s.export))
 	mux.Handle("POST /v1/subjects/{duty}", s.answer(s.subject))
+	mux.Handle("POST /v1/suppressions", s.answer(s.suppress))
+	mux.Handle("POST /v1/suppressions/check", s.answer(s.checkSuppression))
+	mux.Handle("POST /v1/suppressions/remove", s.answer(s.unsuppress))
+	mux.Handle("POST /v1/suppressions/list", s.answer(s.suppressions))
+	mux.Handle("POST /v1/suppressions/export", http.HandlerFunc(s.exportSuppressions))
 	mux.Handle("GET /v1/events", http.HandlerFunc(s.events))
 	mux.Handle("/", s.answer(func(*http.Request) (any, error) {
 		return nil, fail(http.StatusNotFound, "no such resource")
 	}))
-	return http.MaxBytesHandler(mux, s.maxRequest)
+	// A list is read as it comes, and may be of any length.
+	all := http.NewServeMux()
+	all.Handle("POST /v1/suppressions/import", s.answer(s.importSuppressions))
+	all.Handle("/", http.MaxBytesHandler(mux, s.maxRequest))
+	return all
 }
 
 // Health is the handler for the metrics listener. It changes nothing and

@@ -47,6 +47,12 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/v1/sites", "", `[{"site":"mx.example.net","queues":0,"connections":2,"in_flight":0}]`},
 		{"GET", "/v1/sites/MX.example.net", "", `{"site":"mx.example.net","queues":0,"connections":0,"in_flight":0,"max_connections":20}`},
 		{"GET", "/v1/throttles", "", `[{"site":"mx.example.net","name":"backoff","reason":"refused"}]`},
+		{"GET", "/v1/sources", "", `[{"name":"a","ehlo":"a.example"}]`},
+		{"POST", "/v1/sources/lift", `{"source":"a"}`, `{"throttles":1}`},
+		{"GET", "/v1/diversions", "", `[{"id":"1","selector":{},"pool":"backup","reason":"","since":"0001-01-01T00:00:00Z"}]`},
+		{"POST", "/v1/diversions", `{"selector":{"campaign":"november"},"pool":"backup"}`, `{"id":"1","selector":{},"pool":"backup",` +
+			`"reason":"diverted by the operator","since":"0001-01-01T00:00:00Z","recipients":6}`},
+		{"DELETE", "/v1/diversions/" + id.String(), "", `{}`},
 		{"POST", "/v1/throttles/lift", `{"site":"MX.example.net"}`, `{"throttles":2}`},
 		{"POST", "/v1/route", `{"destination":"reader@Example.NET"}`, `{"domain":"example.net","site":"mx.example.net"}`},
 		{"POST", "/v1/route", `{"destination":"bücher.example"}`, `{"domain":"xn--bcher-kva.example","site":"mx.example.net"}`},

@@ -26,10 +26,21 @@ func (s *Server) stream(w http.ResponseWriter) *stream {
 // begin answers that the request is good.
 func (s *stream) begin() {
 	s.begun = true
-	s.w.Header().Set("Content-Type", "application/x-ndjson")
+	if s.w.Header().Get("Content-Type") == "" {
+		s.w.Header().Set("Content-Type", "application/x-ndjson")
+	}
 	// Its deadline must not reach the next request.
 	s.w.Header().Set("Connection", "close")
 	s.w.WriteHeader(http.StatusOK)
+}
+
+// Write adds octets of a list that is not JSON a line.
+func (s *stream) Write(octets []byte) (int, error) {
+	if !s.begun {
+		s.begin()
+	}
+	s.extend()
+	return s.w.Write(octets)
 }
 
 // write adds a line. It reaches the client with the next flush at the latest.

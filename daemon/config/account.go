@@ -9,6 +9,13 @@ const (
 	marketing     = "marketing"
 )
 
+// What submission does about suppressed recipients.
+const (
+	refuseSuppressed = "refuse"
+	// DropSuppressed accepts them and drops them when their turn comes.
+	DropSuppressed = "drop"
+)
+
 // Tenant is a customer whose mail and contacts are kept apart from every
 // other's.
 type Tenant struct {
@@ -30,6 +37,8 @@ type Tenant struct {
 	// say; none for always.
 	Windows  []string `toml:"windows" is:"window"`
 	TimeZone string   `toml:"time_zone" is:"timezone"`
+	// Pool that the tenant's mail leaves by; empty for that of [delivery].
+	Pool string `toml:"pool" is:"name"`
 	// Streams hold transactional and marketing, whether named or not.
 	Streams []Stream `toml:"stream"`
 }
@@ -41,8 +50,18 @@ type Stream struct {
 	Name string `toml:"name" is:"name" required:"true"`
 	// Track is what is measured when the message does not say.
 	Track string `toml:"track" oneof:"none opens clicks all"`
+	// TrackText tracks links in plain text where clicks are tracked.
+	TrackText bool `toml:"track_text"`
+	// UTM are query parameters for the links, name=value pairs with & between
+	// them, and UTMHosts those whose links get them; none for all.
+	UTM      string   `toml:"utm" is:"utm"`
+	UTMHosts []string `toml:"utm_hosts" is:"domain"`
 	// Unsubscribe adds List-Unsubscribe and obeys it.
 	Unsubscribe bool `toml:"unsubscribe"`
+	// Suppressed recipients are refused at submission, or accepted and dropped.
+	Suppressed string `toml:"suppressed" oneof:"refuse drop"`
+	// TLS is the least protection on the way; Inherited for that of [delivery].
+	TLS string `toml:"tls" oneof:"default opportunistic none encrypted verified"`
 	// MaxAge is how long a recipient is tried; zero for [queue] max_age.
 	MaxAge time.Duration `toml:"max_age" min:"0s" max:"30d"`
 	// Weight is the stream's share of a site beside the others'.
@@ -50,18 +69,20 @@ type Stream struct {
 	// Windows and TimeZone are the tenant's where the stream leaves them out.
 	Windows  []string `toml:"windows" is:"window"`
 	TimeZone string   `toml:"time_zone" is:"timezone"`
+	// Pool that the stream's mail leaves by; empty for the tenant's.
+	Pool string `toml:"pool" is:"name"`
 }
 
 func (s *Stream) setDefaults() {
-	s.Track, s.Weight = "none", 1
+	s.Track, s.Weight, s.TLS, s.Suppressed = "none", 1, Inherited, refuseSuppressed
 }
 
 // builtinStreams are what a tenant has without naming them, and the defaults
 // of those that it does name.
 func builtinStreams() []Stream {
 	return []Stream{
-		{Name: transactional, Track: "none", Weight: 4},
-		{Name: marketing, Track: "all", Unsubscribe: true, Weight: 1},
+		{Name: transactional, Track: "none", Weight: 4, TLS: Inherited, Suppressed: refuseSuppressed},
+		{Name: marketing, Track: "all", Unsubscribe: true, Weight: 1, TLS: Inherited, Suppressed: refuseSuppressed},
 	}
 }
 
@@ -75,6 +96,8 @@ type Credential struct {
 	PasswordHashFile SecretFile `toml:"password_hash_file" is:"hashfile"`
 	// FromDomains bound the senders, each with everything below it.
 	FromDomains []string `toml:"from_domains" is:"domain" required:"true"`
+	// VendorHeaders names the senders whose control headers are understood.
+	VendorHeaders []string `toml:"vendor_headers" oneof:"sendgrid mailgun postmark mandrill ses"`
 }
 
 // Hash returns the argon2id hash, read from its file where it has one.

@@ -11,6 +11,8 @@ func (d *decoder) check(c *Config) {
 	d.checkListeners(c)
 	d.checkQueue(&c.Queue)
 	d.checkDelivery(&c.Delivery)
+	d.checkSources(c)
+	d.checkPools(c)
 	d.checkRoutes(c)
 	d.checkTenants(c)
 	d.checkCredentials(c)
@@ -119,12 +121,7 @@ func (d *decoder) checkQueue(q *Queue) {
 }
 
 func (d *decoder) checkDelivery(delivery *Delivery) {
-	if a := delivery.SourceIPv4; a.IsValid() && !a.Is4() {
-		d.problems.add(d.at("delivery.source_ipv4", "delivery.source_ipv4"), "expected %s, not %q", formats()["ipv4"].expected, a)
-	}
-	if a := delivery.SourceIPv6; a.IsValid() && (!a.Is6() || a.Is4In6()) {
-		d.problems.add(d.at("delivery.source_ipv6", "delivery.source_ipv6"), "expected %s, not %q", formats()["ipv6"].expected, a)
-	}
+	d.checkFamilies("delivery", "delivery", "source_ipv4", delivery.SourceIPv4, "source_ipv6", delivery.SourceIPv6)
 	if !delivery.IPv4 && !delivery.IPv6 {
 		d.problems.add(d.at("delivery.ipv6", "delivery.ipv6", "delivery.ipv4"), "expected ipv4 or ipv6 to be true")
 	}
@@ -135,7 +132,10 @@ func (d *decoder) checkDelivery(delivery *Delivery) {
 }
 
 func (d *decoder) checkRoutes(c *Config) {
-	sites, matches := d.unique(), d.unique()
+	sites, matches, floors := d.unique(), d.unique(), d.unique()
+	for i := range c.TLSFloors {
+		floors.add(c.TLSFloors[i].Match, d.at("tls.match", path("tls", i)+".match"))
+	}
 	for i := range c.Sites {
 		sites.add(c.Sites[i].Match, d.at("site.match", path("site", i)+".match"))
 	}

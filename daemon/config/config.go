@@ -20,7 +20,7 @@ import (
 
 // Config is the whole configuration. Everything in it is resolved: defaults
 // are filled in, paths are absolute or relative to the working directory, and
-// there is always a tenant and a listener.
+// there is always a tenant, a listener, a source and a pool.
 type Config struct {
 	// Hostname is the fully qualified name of this host.
 	Hostname string `toml:"hostname" is:"hostname" required:"true" restart:"true"`
@@ -32,14 +32,20 @@ type Config struct {
 	Limits      Limits       `toml:"limits"`
 	Queue       Queue        `toml:"queue" restart:"true"`
 	Delivery    Delivery     `toml:"delivery"`
+	Sources     []Source     `toml:"source"`
+	Pools       []Pool       `toml:"pool"`
 	Sites       []Site       `toml:"site"`
 	Routes      []Route      `toml:"route"`
+	TLSFloors   []TLSFloor   `toml:"tls"`
+	TLSReports  TLSReports   `toml:"tls_reports" restart:"true"`
 	Tenants     []Tenant     `toml:"tenant"`
 	Credentials []Credential `toml:"credential"`
 	DKIM        []DKIMKey    `toml:"dkim"`
 	Tracking    Tracking     `toml:"tracking"`
 	Admin       Admin        `toml:"admin" restart:"true"`
 	Events      Events       `toml:"events"`
+	Suppression Suppression  `toml:"suppression" restart:"true"`
+	Statistics  Statistics   `toml:"statistics" restart:"true"`
 }
 
 // Log says what is logged and how.
@@ -115,6 +121,32 @@ type Events struct {
 	Retention time.Duration `toml:"retention" min:"1d" max:"3650d"`
 }
 
+// Statistics says what is counted of events, and how it is told.
+type Statistics struct {
+	Enabled bool `toml:"enabled"`
+	// MaskBelow is the least count of readers that is told; 0 tells all.
+	MaskBelow int `toml:"mask_below" min:"0" max:"1000000"`
+	// Keep is how long days are kept; 0 for ever.
+	Keep time.Duration `toml:"keep" min:"0s" max:"36500d"`
+	// UniqueFor is how long after its acceptance a message's readers are known
+	// from each other.
+	UniqueFor time.Duration `toml:"unique_for" min:"1d" max:"3650d"`
+	// LinkQueries keeps the queries of links.
+	LinkQueries bool `toml:"link_queries"`
+}
+
+// Suppression says what bounces come to.
+type Suppression struct {
+	// SoftBounces suppress an address when there are so many, over SoftSpan at
+	// least, without a delivery between them.
+	SoftBounces int           `toml:"soft_bounces" min:"1" max:"1000"`
+	SoftSpan    time.Duration `toml:"soft_span" min:"1m" max:"365d"`
+	// SoftFor and HardFor are how long soft and hard bounces suppress; zero for
+	// ever.
+	SoftFor time.Duration `toml:"soft_for" min:"0s" max:"3650d"`
+	HardFor time.Duration `toml:"hard_for" min:"0s" max:"3650d"`
+}
+
 // Tracking is the HTTP tracker.
 type Tracking struct {
 	// Listen is host:port or unix:PATH; empty turns the tracker off.
@@ -126,6 +158,9 @@ type Tracking struct {
 	// RecordWindow is the longest time an answered open or click may be lost
 	// for.
 	RecordWindow time.Duration `toml:"record_window" min:"10ms" max:"1m" restart:"true"`
+	// RecordFor is how long after a message was accepted its clicks and opens
+	// are recorded; zero for ever.
+	RecordFor time.Duration `toml:"record_for" min:"0s" max:"36500d" restart:"true"`
 	// TrustedProxies may say in X-Forwarded-For whom they speak for.
 	TrustedProxies []netip.Prefix `toml:"trusted_proxies" restart:"true"`
 }

@@ -11,14 +11,16 @@ const day = 24 * time.Hour
 // is filled in by resolve from other keys.
 func defaults() *Config {
 	return &Config{
-		DataDir:  "/var/lib/postrider",
-		Log:      Log{Level: "info", Format: "text", Addresses: "masked"},
-		Limits:   defaultLimits(),
-		Queue:    defaultQueue(),
-		Delivery: defaultDelivery(),
-		Tracking: Tracking{RecordWindow: time.Second},
-		Admin:    Admin{HTTP: "127.0.0.1:2580"},
-		Events:   Events{Retention: 30 * day},
+		DataDir:     "/var/lib/postrider",
+		Log:         Log{Level: "info", Format: "text", Addresses: "masked"},
+		Limits:      defaultLimits(),
+		Queue:       defaultQueue(),
+		Delivery:    defaultDelivery(),
+		Tracking:    Tracking{RecordWindow: time.Second, RecordFor: 365 * day},
+		Admin:       Admin{HTTP: "127.0.0.1:2580"},
+		Events:      Events{Retention: 30 * day},
+		Suppression: Suppression{SoftBounces: 5, SoftSpan: 14 * day, SoftFor: 90 * day},
+		Statistics:  Statistics{Enabled: true, MaskBelow: 10, UniqueFor: 400 * day},
 	}
 }
 
@@ -100,7 +102,7 @@ func (d *decoder) resolve(c *Config) {
 		c.Listeners = []Listener{{Name: "local", Address: "127.0.0.1:2525", TLS: "none", SocketMode: 0o660}}
 	}
 	d.resolveTenants(c)
-	d.resolveSites(c)
+	d.resolveSources(c)
 }
 
 func (d *decoder) resolveTenants(c *Config) {
@@ -163,21 +165,6 @@ func (d *decoder) resolveWindows(t *Tenant, at string) {
 			s.Windows = t.Windows
 		}
 		setIfEmpty(&s.TimeZone, t.TimeZone)
-	}
-}
-
-func (d *decoder) resolveSites(c *Config) {
-	for i := range c.Sites {
-		s, key := &c.Sites[i], path("site", i)
-		if !d.isSet(key + ".connections") {
-			s.Connections = c.Delivery.ConnectionsPerSite
-		}
-		if !d.isSet(key + ".messages_per_connection") {
-			s.MessagesPerConnection = c.Delivery.MessagesPerConnection
-		}
-		if !d.isSet(key + ".rate") {
-			s.Rate = c.Delivery.Rate
-		}
 	}
 }
 

@@ -9,10 +9,12 @@ import (
 type Delivery struct {
 	// EHLOName is what the client calls itself.
 	EHLOName string `toml:"ehlo_name" is:"hostname" restart:"true"`
-	// SourceIPv4 and SourceIPv6 bind outgoing connections; the zero Addr
-	// leaves the choice to the system.
+	// SourceIPv4 and SourceIPv6 bind outgoing connections where there is no
+	// [[source]]; the zero Addr leaves the choice to the system.
 	SourceIPv4 netip.Addr `toml:"source_ipv4" is:"ipv4" restart:"true"`
 	SourceIPv6 netip.Addr `toml:"source_ipv6" is:"ipv6" restart:"true"`
+	// Pool is that of tenants and streams that name none.
+	Pool string `toml:"pool" is:"name"`
 	// IPv4 and IPv6 say which addresses of a mail exchanger are tried.
 	IPv4 bool `toml:"ipv4"`
 	IPv6 bool `toml:"ipv6"`
@@ -20,8 +22,14 @@ type Delivery struct {
 	Port int `toml:"port" min:"1" max:"65535"`
 	// Resolvers are name servers, host:port; empty for those of the system.
 	Resolvers []string `toml:"resolvers" is:"resolver"`
-	// AllowLoopback lets mail exchangers be on loopback addresses.
+	// TrustResolver believes what Resolvers say of DNSSEC, wherever they are.
+	TrustResolver bool `toml:"trust_resolver"`
+	// AllowLoopback lets mail exchangers be on loopback addresses, AllowPrivate
+	// on private and link-local ones.
 	AllowLoopback bool `toml:"allow_loopback"`
+	AllowPrivate  bool `toml:"allow_private"`
+	// ProvidersFile goes over the provider rules that the daemon brings along.
+	ProvidersFile string `toml:"providers_file" is:"file"`
 	// Connections at once, over all sites.
 	Connections int `toml:"connections" min:"1" max:"100000" restart:"true"`
 	// ConnectionsPerSite, MessagesPerConnection (0 for no limit) and Rate
@@ -55,15 +63,41 @@ type Timeouts struct {
 	Quit     time.Duration `toml:"quit" min:"1ms" max:"1h"`
 }
 
-// Site overrides the limits of [delivery] for one provider. What it leaves out
-// is filled in from there.
+// Site overrides the limits of one provider. What it leaves out stays zero, and
+// is as the provider's rules and [delivery] have it.
 type Site struct {
 	// Match is the site's name: the domain of the provider's mail exchangers,
 	// or the destination domain.
-	Match                 string `toml:"match" is:"domain" required:"true"`
-	Connections           int    `toml:"connections" min:"1" max:"100000"`
-	MessagesPerConnection int    `toml:"messages_per_connection" min:"0"`
-	Rate                  Rate   `toml:"rate"`
+	Match       string `toml:"match" is:"domain" required:"true"`
+	Connections int    `toml:"connections" min:"0" max:"100000"`
+	// MessagesPerConnection is -1 for no limit.
+	MessagesPerConnection int  `toml:"messages_per_connection" min:"-1"`
+	Rate                  Rate `toml:"rate"`
+	// Family is which addresses of its hosts are tried, and in which order.
+	Family string `toml:"family" oneof:"default any prefer-ipv4 prefer-ipv6 ipv4 ipv6"`
+}
+
+func (s *Site) setDefaults() { s.Family = Inherited }
+
+// Inherited is the word for: as elsewhere.
+const Inherited = "default"
+
+// TLSFloor is the least protection on the way to one domain.
+type TLSFloor struct {
+	// Match is a destination domain; it holds for those below it too.
+	Match string `toml:"match" is:"domain" required:"true"`
+	Floor string `toml:"floor" oneof:"opportunistic none encrypted verified" required:"true"`
+}
+
+// TLSReports are what domains that ask for it are told of TLS to them (RFC
+// 8460).
+type TLSReports struct {
+	// From sends them; empty for no reports.
+	From string `toml:"from" is:"address"`
+	// Organization is who reports; empty for the hostname.
+	Organization string `toml:"organization"`
+	// Contact is whom readers may write to; empty for From.
+	Contact string `toml:"contact" is:"address"`
 }
 
 // Route sends mail for some domains to named hosts instead of those in DNS.

@@ -27,6 +27,7 @@ func TestExampleLoads(t *testing.T) {
 	}
 	want := Default()
 	want.Hostname, want.Delivery.EHLOName = "mail.example.com", "mail.example.com"
+	want.Sources[0].EHLOName = "mail.example.com"
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
@@ -89,9 +90,6 @@ func elementDefaults(t reflect.Type) reflect.Value {
 	switch e := element.Interface().(type) {
 	case interface{ setDefaults() }:
 		e.setDefaults()
-	case *Site:
-		of := defaultDelivery()
-		e.Connections, e.MessagesPerConnection, e.Rate = of.ConnectionsPerSite, of.MessagesPerConnection, of.Rate
 	}
 	return element.Elem()
 }
@@ -117,17 +115,19 @@ func TestExampleExplains(t *testing.T) {
 // pieces that lack only the host name.
 func TestDocumentation(t *testing.T) {
 	block := regexp.MustCompile("(?s)```toml\n(.*?)```")
-	blocks := block.FindAllStringSubmatch(readFile(t, "../../docs/configuration.md"), -1)
-	if len(blocks) == 0 {
-		t.Fatal("no examples")
-	}
-	for _, b := range blocks {
-		text := b[1]
-		if !strings.Contains(text, "hostname =") {
-			text = "hostname = \"mail.example.com\"\n" + text
+	for _, page := range []string{"configuration.md", "sources.md"} {
+		blocks := block.FindAllStringSubmatch(readFile(t, "../../docs/"+page), -1)
+		if len(blocks) == 0 {
+			t.Fatal("no examples in", page)
 		}
-		if _, err := Parse("configuration.md", []byte(text), "/run/credentials"); err != nil {
-			t.Errorf("%v\nin\n%s", err, text)
+		for _, b := range blocks {
+			text := b[1]
+			if !strings.Contains(text, "hostname =") {
+				text = "hostname = \"mail.example.com\"\n" + text
+			}
+			if _, err := Parse(page, []byte(text), "/run/credentials"); err != nil {
+				t.Errorf("%v\nin\n%s", err, text)
+			}
 		}
 	}
 }

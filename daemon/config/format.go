@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,17 +28,20 @@ func formats() map[string]format {
 	return map[string]format{
 		"hostname": {`a fully qualified host name such as "mail.example.com"`, hostname},
 		"domain":   {`a domain such as "example.com"`, domain},
+		"address":  {`an address such as "tls-reports@example.com"`, keep(isAddress)},
 		"match":    {`a domain such as "example.com", or "*"`, match},
 		"selector": {`a DKIM selector such as "s2026"`, selector},
 		"name":     {`a name of up to 63 characters of a-z, 0-9, - and _`, keep(isName)},
 		"username": {`a user name of up to 255 characters without spaces`, keep(isUsername)},
 		"listen":   {`an address such as "127.0.0.1:2525", "[::1]:2525", ":2525" or "unix:/run/postrider/smtp.sock"`, listen},
 		"hostport": {`a host and port such as "relay.example.com:587"`, keep(isHostPort)},
+		"proxy":    {`a proxy such as "socks5://proxy.example.com:1080" or "haproxy://10.0.0.1:5000"`, keep(isProxy)},
 		"resolver": {`the IP address and port of a name server such as "127.0.0.1:53"`, keep(isAddrPort)},
 		"ipv4":     {`an IPv4 address, or "" for the system's choice`, nil},
 		"ipv6":     {`an IPv6 address, or "" for the system's choice`, nil},
 		"baseurl":  {`a URL such as "https://t.example.com", without path`, baseURL},
 		"argon2id": {`an argon2id hash ("$argon2id$v=19$...")`, keep(func(s string) bool { return checkArgon2id(s) == "" })},
+		"utm":      {`query parameters such as "utm_source=shop&utm_campaign={campaign}"`, keep(isUTM)},
 		"window":   {`a window such as "Mon-Fri 08:00-20:00" or "22:00-06:00"`, keep(isWindow)},
 		"timezone": {`a time zone such as "Europe/Berlin" or "UTC"`, keep(isTimeZone)},
 		"folder":   {`the path of a folder`, nil},
@@ -49,6 +53,32 @@ func formats() map[string]format {
 
 func keep(valid func(string) bool) func(string) (string, bool) {
 	return func(s string) (string, bool) { return s, valid(s) }
+}
+
+// isAddress accepts no more than internal/mail.ParseAddress does.
+func isAddress(s string) bool {
+	local, host, found := strings.Cut(s, "@")
+	plain := local != "" && len(local) <= 64 && strings.Trim(local, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_+") == ""
+	_, fine := hostname(host)
+	return found && plain && fine
+}
+
+// isUTM accepts no more than internal/account.ParseUTM does; a test compares
+// them.
+func isUTM(s string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._"
+	const maxParameters, maxOctets = 16, 1024
+	var names []string
+	for pair := range strings.SplitSeq(s, "&") {
+		name, value, ok := strings.Cut(pair, "=")
+		value, err := url.QueryUnescape(value)
+		if !ok || err != nil || name == "" || strings.Trim(name, letters) != "" || slices.Contains(names, name) ||
+			!utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return false
+		}
+		names = append(names, name)
+	}
+	return len(names) <= maxParameters && len(s) <= maxOctets
 }
 
 func isWindow(s string) bool {
@@ -90,7 +120,7 @@ func (d *decoder) text(n *node, tag reflect.StructTag) (value, wrong string) {
 	}
 	value, ok := normalise(n.text)
 	if !ok {
-		if is == "argon2id" {
+		if is == "argon2id" || is == "proxy" && strings.Contains(n.text, "@") {
 			return "", "not what is here" // perhaps a password
 		}
 		return "", "not " + quoted(n)

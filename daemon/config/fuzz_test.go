@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/postrider-mta/postrider/internal/account"
 	"github.com/postrider-mta/postrider/internal/mail"
 )
 
@@ -85,6 +86,17 @@ func FuzzDomain(f *testing.F) {
 		}
 		if again, ok := domain(name); !ok || again != name {
 			t.Errorf("%q becomes %q", name, again)
+		}
+	})
+}
+
+func FuzzUTM(f *testing.F) {
+	for _, seed := range []string{"utm_source=shop&utm_campaign={campaign}", "a=%6d+b", "a", "=b", "a=b&a=c", "%61=b", "a=%ff", "a=;", "a=b&", "a=\n"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if _, err := account.ParseUTM(s); isUTM(s) && err != nil {
+			t.Errorf("%q: %v", s, err)
 		}
 	})
 }

@@ -102,31 +102,47 @@ func TestResolved(t *testing.T) {
 		{"hexadecimal", c.Limits.Connections, 16},
 		{"list of one", c.Delivery.Resolvers, []string{"127.0.0.1:53"}},
 		{"site without a limit", c.Sites[0].Rate, Rate{}},
-		{"site inherits", c.Sites[0].Connections, 7},
+		{"site leaves out", c.Sites[0].Connections, 0},
 		{"site's own", c.Sites[1].Connections, 3},
-		{"site inherits the rate", c.Sites[1].Rate.Messages, 50},
+		{"site leaves out the rate", c.Sites[1].Rate.Messages, 0},
 		{"site is an A-label", c.Sites[1].Match, "xn--bcher-kva.example"},
+		{"default of a site", c.Sites[1].Family, Inherited},
+		{"family of a site", c.Sites[0].Family, "prefer-ipv4"},
+		{"source's EHLO name follows", c.Sources[0].EHLOName, "mail.example.com"},
+		{"source's own EHLO name", c.Sources[1].EHLOName, "b.example.com"},
+		{"source's password", c.Sources[2].ProxyPasswordFile, SecretFile("/etc/postrider/proxy.password")},
+		{"weights", c.Pools[0].Sources, []PoolSource{{"a", 3}, {"b", 1}}},
+		{"first pool", c.Delivery.Pool, "both"},
+		{"tenant's pool", c.Tenants[1].Pool, "bank"},
+		{"list of one tenant", c.Pools[1].Tenants, []string{"bank"}},
 		{"tracking URL of all", c.Tenants[0].TrackingURL, "https://t.example.com"},
 		{"tracking URL of its own", c.Tenants[1].TrackingURL, "https://t.bank.example"},
 		{"streams", c.Tenants[0].Streams, []Stream{
-			{Name: "news", Track: "none", MaxAge: day + day/2, Weight: 1, TimeZone: "UTC"},
 			{
-				Name: "marketing", Track: "all", Unsubscribe: true, Weight: 2,
-				Windows: []string{"Mon-Fri 08:00-20:00", "Sat 10:00-16:00"}, TimeZone: "Europe/Berlin",
+				Name: "news", Track: "none", TrackText: true, UTM: "utm_source=shop&utm_medium=e%6Dail&utm_campaign={campaign}",
+				UTMHosts: []string{"shop.example", "example.org"}, MaxAge: day + day/2, Weight: 1, Suppressed: "refuse", TLS: Inherited, TimeZone: "UTC",
 			},
-			{Name: "transactional", Track: "none", Weight: 4, TimeZone: "UTC"},
+			{
+				Name: "marketing", Track: "all", Unsubscribe: true, Weight: 2, Suppressed: "drop",
+				Windows: []string{"Mon-Fri 08:00-20:00", "Sat 10:00-16:00"}, TLS: Inherited, TimeZone: "Europe/Berlin",
+			},
+			{Name: "transactional", Track: "none", Weight: 4, Suppressed: "refuse", TLS: Inherited, TimeZone: "UTC"},
 		}},
 		{"quotas", [3]int{c.Tenants[1].MaxMessages, int(c.Tenants[1].MaxBytes), c.Tenants[1].MaxPerHour}, [3]int{1000, 1_000_000_000, 500}},
 		{"no quotas", [3]int{c.Tenants[0].MaxMessages, int(c.Tenants[0].MaxBytes), c.Tenants[0].MaxPerHour}, [3]int{}},
 		{"windows of the tenant", c.Tenants[1].Streams, []Stream{
-			{Name: "transactional", Track: "none", Weight: 4, Windows: []string{}, TimeZone: "America/New_York"},
-			{Name: "marketing", Track: "all", Unsubscribe: true, Weight: 1, Windows: []string{"22:00-06:00"}, TimeZone: "America/New_York"},
+			{Name: "transactional", Track: "none", Weight: 4, Suppressed: "refuse", Windows: []string{}, TLS: Inherited, TimeZone: "America/New_York"},
+			{Name: "marketing", Track: "all", Unsubscribe: true, Weight: 1, Suppressed: "refuse", Windows: []string{"22:00-06:00"}, TLS: Inherited, TimeZone: "America/New_York"},
 		}},
 		{"built-in streams", Default().Tenants[0].Streams, []Stream{
-			{Name: "transactional", Track: "none", Weight: 4, TimeZone: "UTC"},
-			{Name: "marketing", Track: "all", Unsubscribe: true, Weight: 1, TimeZone: "UTC"},
+			{Name: "transactional", Track: "none", Weight: 4, Suppressed: "refuse", TLS: Inherited, TimeZone: "UTC"},
+			{Name: "marketing", Track: "all", Unsubscribe: true, Weight: 1, Suppressed: "refuse", TLS: Inherited, TimeZone: "UTC"},
 		}},
+		{"suppression", c.Suppression, Suppression{SoftBounces: 3, SoftSpan: 7 * day, HardFor: 365 * day}},
 		{"admin off", c.Admin.HTTP, ""},
+		{"vendors", c.Credentials[0].VendorHeaders, []string{"sendgrid", "ses"}},
+		{"recorded for ever", c.Tracking.RecordFor, 0 * day},
+		{"recorded for a year", Default().Tracking.RecordFor, 365 * day},
 	} {
 		if !reflect.DeepEqual(tc.got, tc.want) {
 			t.Errorf("%s: got %v, want %v", tc.name, tc.got, tc.want)
@@ -145,6 +161,7 @@ func TestDefault(t *testing.T) {
 		t.Errorf("Default: %+v", want)
 	}
 	want.Hostname, want.Delivery.EHLOName = "mail.example.com", "mail.example.com"
+	want.Sources[0].EHLOName = "mail.example.com"
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}

@@ -4,14 +4,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/postrider-mta/postrider/internal/boltguard"
 )
 
 // The buckets of a day file.
@@ -81,20 +80,11 @@ func number(raw []byte) uint64 {
 
 // openFile opens a finished day file and checks that it is whole enough to be
 // read without a fault.
-func openFile(path string, readOnly bool) (*bolt.DB, error) {
-	if err := checkHeader(path); err != nil {
-		return nil, err
+func openFile(path string, readOnly bool) (*boltguard.DB, error) {
+	db, err := boltguard.Open(path, &bolt.Options{Timeout: lockTimeout, ReadOnly: readOnly, FreelistType: bolt.FreelistMapType})
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w: missing", ErrDamaged)
 	}
-	var db *bolt.DB
-	err := guard(func() (err error) {
-		db, err = bolt.Open(path, 0o600, &bolt.Options{
-			Timeout: lockTimeout, ReadOnly: readOnly, FreelistType: bolt.FreelistMapType,
-			OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-				return os.OpenFile(name, flag&^os.O_CREATE, mode)
-			},
-		})
-		return err
-	})
 	if err != nil {
 		return nil, asDamage(err)
 	}
@@ -104,78 +94,24 @@ func openFile(path string, readOnly bool) (*bolt.DB, error) {
 	return db, nil
 }
 
-// checkHeader refuses files so short that bbolt would take them for new ones.
-func checkHeader(path string) error {
-	info, err := os.Stat(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%w: missing", ErrDamaged)
-	}
-	if err != nil {
-		return err
-	}
-	if info.Size() < int64(2*os.Getpagesize()) {
-		return fmt.Errorf("%w: only %d octets long", ErrDamaged, info.Size())
-	}
-	return nil
-}
-
-// checkWhole refuses a file that was cut: reading behind its end would be a
-// fault of the process.
-func checkWhole(db *bolt.DB) error {
-	info, err := os.Stat(db.Path())
-	if err != nil {
-		return err
-	}
-	return guard(func() error {
-		return db.View(func(tx *bolt.Tx) error {
-			if tx.Size() > info.Size() {
-				return fmt.Errorf("%w: %d of %d octets", ErrDamaged, info.Size(), tx.Size())
+// checkWhole refuses a file without its buckets.
+func checkWhole(db *boltguard.DB) error {
+	return asDamage(db.View(func(tx *bolt.Tx) error {
+		for _, name := range []string{eventsBucket, acceptedBucket, metaBucket} {
+			if tx.Bucket([]byte(name)) == nil {
+				return fmt.Errorf("%w: no bucket %q", ErrDamaged, name)
 			}
-			for _, name := range []string{eventsBucket, acceptedBucket, metaBucket} {
-				if tx.Bucket([]byte(name)) == nil {
-					return fmt.Errorf("%w: no bucket %q", ErrDamaged, name)
-				}
-			}
-			return nil
-		})
-	})
-}
-
-// asDamage tells a file that is wrong from one that cannot be had now.
-func asDamage(err error) error {
-	for _, sign := range []error{
-		bolterrors.ErrInvalid, bolterrors.ErrChecksum, bolterrors.ErrVersionMismatch, io.ErrUnexpectedEOF, io.EOF,
-	} {
-		if errors.Is(err, sign) {
-			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
+		return nil
+	}))
+}
+
+// asDamage gives a file that is wrong the name that callers know.
+func asDamage(err error) error {
+	if errors.Is(err, boltguard.ErrDamaged) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return err
-}
-
-// guard runs what reads a memory-mapped file. Where pages are not what they
-// should be, bbolt panics and the hardware faults; both become a *fault.
-func guard(read func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = &fault{cause}
-		}
-	}()
-	return read()
-}
-
-// fault is an ErrDamaged that interrupted bbolt. If it was writing it may still
-// hold its locks, and closing it would wait for ever.
-type fault struct{ cause any }
-
-func (f *fault) Error() string { return fmt.Sprintf("%v: %v", ErrDamaged, f.cause) }
-
-func (f *fault) Is(target error) bool { return target == ErrDamaged }
-
-func isFault(err error) bool {
-	var f *fault
-	return errors.As(err, &f)
 }
 
 // createFile makes a complete, synced file at path, over any remains of one.

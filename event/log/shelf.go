@@ -13,6 +13,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/postrider-mta/postrider/internal/boltguard"
 )
 
 // File names: a day's file, one being written to take its place, and one that
@@ -50,7 +52,7 @@ type day struct {
 
 // handle is one open file, closed by the last user once it is stale.
 type handle struct {
-	db    *bolt.DB
+	db    *boltguard.DB
 	users int
 	used  uint64
 	stale bool
@@ -161,7 +163,7 @@ func (s *shelf) base(d *day) (uint64, error) {
 func (s *shelf) view(d *day, fn func(*bolt.Tx) error) error {
 	h, err := s.acquire(d)
 	if err == nil {
-		err = guard(func() error { return h.db.View(fn) })
+		err = asDamage(h.db.View(fn))
 		s.release(h)
 	}
 	if errors.Is(err, ErrDamaged) {
@@ -175,10 +177,7 @@ func (s *shelf) view(d *day, fn func(*bolt.Tx) error) error {
 func (s *shelf) update(d *day, fn func(*bolt.Tx) error) error {
 	h, err := s.acquire(d)
 	if err == nil {
-		err = guard(func() error { return h.db.Update(fn) })
-		if isFault(err) {
-			s.abandon(d)
-		}
+		err = asDamage(h.db.Update(fn))
 		s.release(h)
 	}
 	switch {
@@ -190,13 +189,6 @@ func (s *shelf) update(d *day, fn func(*bolt.Tx) error) error {
 		return errors.Join(err, d.drop())
 	}
 	return nil
-}
-
-// abandon forgets an open file without closing it, see fault.
-func (s *shelf) abandon(d *day) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	d.file = nil
 }
 
 func (s *shelf) acquire(d *day) (*handle, error) {
@@ -239,12 +231,10 @@ func (s *shelf) open(d *day) error {
 	if err != nil {
 		return err
 	}
-	err = guard(func() error {
-		return db.View(func(tx *bolt.Tx) error {
-			d.about = readAbout(tx)
-			return nil
-		})
-	})
+	err = asDamage(db.View(func(tx *bolt.Tx) error {
+		d.about = readAbout(tx)
+		return nil
+	}))
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}

@@ -43,6 +43,8 @@ type Tenant struct {
 	DKIMDomain mail.Domain
 	// Quota bounds what the tenant may have waiting and hand in.
 	Quota Quota
+	// Pools of sources that its messages may name.
+	Pools []string
 	// TrackingURL is the public base of the tenant's tracker, scheme and host,
 	// without a trailing slash; empty turns tracking and List-Unsubscribe off.
 	TrackingURL string
@@ -53,9 +55,20 @@ type Stream struct {
 	Name string
 	// Track is what is measured when the message does not say.
 	Track Track
+	// UTM are added to the links of its messages; see UTM.Fill for what may
+	// stand in their values. A message may say otherwise.
+	UTM UTM
+	// UTMHosts are those, each with everything below it, whose links get the
+	// parameters; all where there are none.
+	UTMHosts []mail.Domain
 	// Unsubscribe adds List-Unsubscribe and List-Unsubscribe-Post (RFC 8058)
 	// and lets unsubscribed recipients be dropped.
 	Unsubscribe bool
+	// DropSuppressed accepts recipients that may not be mailed and drops them
+	// when their turn comes; otherwise submission refuses them.
+	DropSuppressed bool
+	// TLS is the least protection on the way to mail exchangers.
+	TLS mail.TLSFloor
 	// MaxAge is how long a recipient is tried; zero for the queue's default.
 	MaxAge time.Duration
 	// Weight is the stream's share of a site beside others'; zero for 1.
@@ -81,6 +94,9 @@ type Credential struct {
 	// FromDomains bounds the header From and the envelope sender, each domain
 	// with everything below it; empty allows none.
 	FromDomains []mail.Domain
+	// VendorHeaders names the senders whose control headers are understood in
+	// its messages; see package vendor.
+	VendorHeaders []string
 }
 
 // MaySend reports whether the credential may use domain as a sender.
@@ -93,17 +109,21 @@ func (c Credential) MaySend(domain mail.Domain) bool {
 	return false
 }
 
-// Track is what is measured in a message.
+// Track is what is measured in a message: a set of bits.
 type Track uint8
 
 const (
 	TrackOpens Track = 1 << iota
 	TrackClicks
+	// TrackText is about the links in plain text, TrackClicks about those in
+	// HTML.
+	TrackText
 	TrackNone Track = 0
 	TrackAll        = TrackOpens | TrackClicks
 )
 
-// ParseTrack reads none, opens, clicks or all.
+// ParseTrack reads none, opens, clicks or all. Links in plain text are asked
+// for elsewhere.
 func ParseTrack(s string) (Track, error) {
 	for _, t := range []Track{TrackNone, TrackOpens, TrackClicks, TrackAll} {
 		if strings.EqualFold(s, t.String()) {
@@ -113,7 +133,7 @@ func ParseTrack(s string) (Track, error) {
 	return TrackNone, fmt.Errorf("%q is not none, opens, clicks or all", s)
 }
 
-// String is the inverse of ParseTrack.
+// String is the inverse of ParseTrack; with TrackText it says so.
 func (t Track) String() string {
 	switch t {
 	case TrackNone:
@@ -124,6 +144,8 @@ func (t Track) String() string {
 		return "clicks"
 	case TrackAll:
 		return "all"
+	case TrackText, TrackText | TrackOpens, TrackText | TrackClicks, TrackText | TrackAll:
+		return (t &^ TrackText).String() + " and text"
 	}
 	return fmt.Sprintf("track %d", uint8(t))
 }

@@ -38,6 +38,9 @@ func TestTrack(t *testing.T) {
 	if account.TrackAll&account.TrackOpens == 0 || account.TrackAll&account.TrackClicks == 0 || account.TrackNone != 0 {
 		t.Error("the bits do not add up")
 	}
+	if got := (account.TrackAll | account.TrackText).String(); got != "all and text" {
+		t.Error(got)
+	}
 	if account.Track(9).String() != "track 9" {
 		t.Error(account.Track(9))
 	}

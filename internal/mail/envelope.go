@@ -13,6 +13,9 @@ type Envelope struct {
 	EightBit bool `json:"eight_bit,omitempty"`
 	// SMTPUTF8 asks for internationalised mail (RFC 6531).
 	SMTPUTF8 bool `json:"smtputf8,omitempty"`
+	// RequireTLS is REQUIRETLS (RFC 8689): only under TLS to a server that proved
+	// who it is, and hands the demand on.
+	RequireTLS bool `json:"require_tls,omitempty"`
 	// Return is RET (RFC 3461 section 4.3): FULL, HDRS or empty.
 	Return string `json:"return,omitempty"`
 	// ID is ENVID (RFC 3461 section 4.4), decoded.

@@ -20,6 +20,7 @@ type DNS struct {
 	mu      sync.Mutex
 	records map[string][]dns.RR
 	faults  map[string]DNSFault
+	signed  map[string]bool
 	queries map[dnsQuestion]int
 	total   int
 
@@ -41,6 +42,7 @@ func StartDNS() (*DNS, error) {
 	s := &DNS{
 		records: make(map[string][]dns.RR),
 		faults:  make(map[string]DNSFault),
+		signed:  make(map[string]bool),
 		queries: make(map[dnsQuestion]int),
 	}
 	s.udp = s.serve(&dns.Server{PacketConn: packets})
@@ -129,6 +131,20 @@ func (s *DNS) Remove(name string) {
 	defer s.mu.Unlock()
 	delete(s.records, canonicalName(name))
 	delete(s.faults, canonicalName(name))
+}
+
+// Sign makes answers authentic (RFC 4035 section 3.2.3) for name and all below
+// it, as a validating resolver says of a signed zone: the AD bit is set where
+// the query asks for it and every name on the way to the answer is signed.
+func (s *DNS) Sign(name string) { s.setSigned(name, true) }
+
+// Unsign takes name and all below it out of the signed zone above.
+func (s *DNS) Unsign(name string) { s.setSigned(name, false) }
+
+func (s *DNS) setSigned(name string, signed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.signed[canonicalName(name)] = signed
 }
 
 // Queries counts what was asked for name and type, such as dns.TypeMX, over

@@ -114,3 +114,29 @@ func TestDNSFaults(t *testing.T) {
 		t.Error("nonsense is published")
 	}
 }
+
+func TestDNSAuthenticity(t *testing.T) {
+	server := startDNS(t,
+		"a.signed.example. 60 IN A 192.0.2.1", "plain.example. 60 IN A 192.0.2.2",
+		"in.signed.example. 60 IN CNAME a.signed.example.", "out.signed.example. 60 IN CNAME plain.example.",
+		"b.hole.signed.example. 60 IN A 192.0.2.3")
+	server.Sign("signed.example")
+	server.Unsign("hole.signed.example")
+	for name, want := range map[string]bool{
+		"a.signed.example.": true, "in.signed.example.": true, "none.signed.example.": true,
+		"plain.example.": false, "out.signed.example.": false, "b.hole.signed.example.": false,
+	} {
+		query := new(dns.Msg).SetQuestion(name, dns.TypeA)
+		query.AuthenticatedData = true
+		reply, err := dns.Exchange(query, server.Addr())
+		if err != nil || reply.AuthenticatedData != want {
+			t.Errorf("%s: AD %v, %v", name, reply, err)
+		}
+		if reply := mustExchange(t, server, "udp", name, dns.TypeA); reply.AuthenticatedData {
+			t.Errorf("%s: AD without being asked", name)
+		}
+	}
+	if reply := mustExchange(t, server, "udp", "out.signed.example.", dns.TypeCNAME); len(reply.Answer) != 1 {
+		t.Errorf("CNAME: %v", reply)
+	}
+}

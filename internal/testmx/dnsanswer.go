@@ -92,13 +92,16 @@ func (s *DNS) reply(query *dns.Msg, stream bool) *dns.Msg {
 	reply := new(dns.Msg).SetReply(query)
 	reply.RecursionAvailable = true
 	name := canonicalName(query.Question[0].Name)
+	authentic := s.authentic(name)
 	for range 16 {
 		alias := s.collect(reply, name, query.Question[0].Qtype)
 		if alias == "" {
 			break
 		}
 		name = alias
+		authentic = authentic && s.authentic(name)
 	}
+	reply.AuthenticatedData = authentic && wantsAD(query)
 	if !s.exists(name) {
 		reply.Rcode = dns.RcodeNameError
 	}
@@ -106,6 +109,23 @@ func (s *DNS) reply(query *dns.Msg, stream bool) *dns.Msg {
 		reply.Truncate(packetSize(query))
 	}
 	return reply
+}
+
+// authentic reports whether the nearest zone that was said to be signed or not
+// is signed.
+func (s *DNS) authentic(name string) bool {
+	for zone, found := name, true; found && zone != ""; _, zone, found = strings.Cut(zone, ".") {
+		if signed, known := s.signed[zone]; known {
+			return signed
+		}
+	}
+	return s.signed["."]
+}
+
+// wantsAD reports whether the query asks for the AD bit (RFC 6840 section 5.7).
+func wantsAD(query *dns.Msg) bool {
+	opt := query.IsEdns0()
+	return query.AuthenticatedData || opt != nil && opt.Do()
 }
 
 func packetSize(query *dns.Msg) int {
@@ -122,7 +142,7 @@ func (s *DNS) collect(reply *dns.Msg, name string, qtype uint16) string {
 	for _, rr := range s.owned(name) {
 		target, isAlias := rr.(*dns.CNAME)
 		switch {
-		case rr.Header().Rrtype == qtype:
+		case rr.Header().Rrtype == qtype: // a CNAME asked for is not followed
 			reply.Answer = append(reply.Answer, ownedBy(rr, name))
 		case isAlias:
 			reply.Answer = append(reply.Answer, ownedBy(rr, name))

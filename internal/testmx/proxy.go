@@ -173,10 +173,25 @@ func (p *Proxy) read(from net.Conn, way chan<- parcel) {
 	}
 }
 
+// closeWrite ends one direction, or what cannot be ended by halves.
 func closeWrite(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.CloseWrite() // the other side may be gone
+		return
 	}
+	_ = conn.Close()
+}
+
+// Distance returns the ends of a connection that stays in the process and
+// delays what it carries by so much in each direction. It keeps to the clock of
+// a testing/synctest bubble. Closing either end ends it.
+func Distance(delay time.Duration) (near, far net.Conn) {
+	p := NewProxy(ProxyOptions{Delay: delay})
+	near, here := net.Pipe()
+	far, there := net.Pipe()
+	go p.carry(there, here) // both end when an end is closed
+	go p.carry(here, there)
+	return near, far
 }
 
 // Close ends all connections and waits for them.

@@ -31,6 +31,26 @@ func quirks() []rule {
 		{name: "outlook-directory", category: InvalidRecipient, enhanced: "x.4.1", text: []string{"rejected*access denied"}},
 		{name: "exchange-resolver", category: InvalidRecipient, text: []string{"resolver.adr.", "recipnotfound", "recipientnotfound"}},
 		{name: "exchange-size", category: Size, text: []string{"recipsizelimit", "sendersizelimit", "rst.sizelimit"}},
+		// The mailbox gets too much mail just now. It is there.
+		{name: "qq-flooded", category: RateLimit, text: []string{"mailbox unavailable or access denied"}, decision: temporary},
+		{name: "qq-frequency", category: RateLimit, text: []string{"frequency limited"}},
+		// Codes that NetEase explains on its help pages.
+		{name: "netease-limit", category: RateLimit, text: []string{
+			"hl:icc", "hl:ifc", "hl:itc", "rp:orq", "mi:sfq", "rp:qrc", "mi:imf", "mi:dmc", "rp:drc", "mi:ccl", "rp:ccl", "mi:cel", "rp:cel",
+		}},
+		{name: "netease-blocklist", category: Blocklist, text: []string{"hl:rep", "hl:mep", "hl:ipb", "hl:ihu", "dt:rbl", "wm:bli"}},
+		{name: "netease-spam", category: Spam, text: []string{"dt:spm"}},
+		{name: "mimecast-greylisting", category: Greylisting, codes: "451", text: []string{"internal resource*temporarily unavailable"}},
+		{name: "google-unsolicited", category: Spam, text: []string{"unusual rate of unsolicited mail", "unsolicited mail originating"}},
+		{name: "outlook-policy", category: Blocklist, codes: "550 554", text: []string{
+			"sc-001", "sc-002", "sc-003", "sc-004", "ou-001", "ou-002", "dy-001", "dy-002",
+		}},
+		{name: "outlook-limit", category: RateLimit, codes: "421 451", text: []string{"rp-001", "rp-002", "rp-003"}},
+		{name: "yahoo-japan-blocklist", category: Blocklist, text: []string{"vs98-ip", "not allowed - vs"}},
+		{name: "gmx-policy", category: Policy, text: []string{"reject due to policy"}},
+		// A list of domains that are linked to, not of hosts that send.
+		{name: "listed-domain", category: Spam, text: []string{"spamhaus dbl", "domain present in", "surbl", "uribl"}},
+		{name: "full-code", category: MailboxFull, enhanced: "x.2.2", text: []string{"mailbox", "quota", "storage", "full"}},
 		{name: "yahoo-reputation", category: Spam, text: []string{"[tss", "[ts0"}},
 		{name: "yahoo-blocklist", category: Blocklist, text: []string{"[bl2"}},
 		{name: "outlook-blocklist", category: Blocklist, text: []string{"(s3140)", "(s3150)", "(s3110)", "part of their network is on our block"}},
@@ -50,7 +70,7 @@ func aboutTheSender() []rule {
 		{name: "tls", category: TLS, text: []string{
 			"issue a starttls", "starttls first", "starttls is required", "starttls required", "tls required", "requires tls",
 			"tls is required", "encryption required", "encryption needed", "encryption is required", "must use tls",
-			"tls negotiation", "tls handshake", "tls not available", "tls currently unavailable", "use starttls",
+			"tls negotiation", "tls handshake", "certificate verif", "verify certificate", "tls not available", "tls currently unavailable", "use starttls",
 		}},
 		{name: "form", category: Protocol, text: []string{
 			"protocol violation", "rfc 5322 compliant", "rfc 5321 address", "rfc 822 compliant", "rfc compliant", "rfc2822 compliant",
@@ -63,7 +83,7 @@ func aboutTheSender() []rule {
 			"authentication required", "authentication is required", "authenticate first", "required authentication level",
 		}},
 		{name: "reverse-dns", category: Authentication, text: []string{
-			"reverse dns", "rdns", "ptr record", "ptr lookup", "pointer (ptr)", "no ptr", "reverse lookup", "reverse hostname",
+			"reverse dns", "rdns", "ptr record", "dns ptr", "ptr lookup", "pointer (ptr)", "no ptr", "reverse lookup", "reverse hostname",
 			"reverse ip", "cannot find your hostname", "cannot find your reverse", "cannot resolve your", "without a valid sender domain",
 			"does not resolve to", "helo command rejected", "forward-confirmed", "fcrdns",
 		}},
@@ -74,7 +94,7 @@ func aboutTheSender() []rule {
 		}},
 		{name: "blocklist-url", category: Blocklist, urls: []string{
 			"spamhaus.", "dnsbl", "/rbl", "rbl.", "barracudacentral", "spamcop.", "sorbs.net", "abuseat.org", "uceprotect", "cloudmark.com",
-			"surriel", "njabl", "/bl?", "senderscore", "invaluement", "abusix", "lookup.cgi?ip", "delist", "sender.office.com", "ipremoval",
+			"surriel", "njabl", "/bl?", "senderscore", "invaluement", "abusix", "lookup.cgi?ip", "ipcheck.", "delist", "sender.office.com", "ipremoval",
 		}},
 		{name: "blocklist", category: Blocklist, text: []string{
 			"blacklist", "black list", "black-list", "blocklist", "block list", "block-list", "blocked using", "spamhaus", "dnsbl", " rbl ",
@@ -120,7 +140,7 @@ func aboutTheTraffic() []rule {
 			"rate limit", "rate-limit", "ratelimit", "rate control", "too many", "too quickly", "too fast", "too much mail", "too frequent", "unusual rate",
 			"slow down", "slower", "throttl", "quota for sending", "sending limit", "sending quota", "relay limit", "message limit",
 			"messages per connection", "message per connection", "per connection", "connection limit", "connection rate", "concurrent",
-			"simultaneous", "maximum connections", "daily*limit", "hourly*limit", "limit exceeded", "exceeded the rate", "denial of service",
+			"simultaneous", "maximum connections", "number of connections", "excessive volume", "daily*limit", "hourly*limit", "limit exceeded", "exceeded the rate", "denial of service",
 			"resources restricted", "resources temporarily unavailable", "at a rate", "volume of", "unexpected volume",
 		}},
 	}
@@ -133,6 +153,10 @@ func aboutTheWay() []rule {
 			"relaying", "relay denied", "relay access denied", "unable to relay", "not configured to relay", "relay not permitted",
 			"relay prohibited", "cannot relay", "not permitted to relay", "relay is not allowed", "will not relay", "relay operation", "authorized relay",
 			"not local", "rcpthosts",
+		}},
+		{name: "service", category: System, text: []string{
+			"service temporarily unavailable", "service is temporarily unavailable", "server temporarily unavailable", "server is temporarily unavailable",
+			"system temporarily unavailable", "system is temporarily unavailable", "unable to process connection",
 		}},
 		{name: "loop", category: Routing, text: []string{"hop count", "mail loop", "loops back", "too many hops", "routing loop", "hops"}},
 		{name: "reach", category: Routing, text: []string{
@@ -149,11 +173,11 @@ func aboutTheWay() []rule {
 func byEnhancedCodeOfPolicy() []rule {
 	return []rule{
 		{name: "x.7-authentication", category: Authentication, enhanced: "x.7.8 x.7.9 x.7.20 x.7.21 x.7.22 x.7.23 x.7.24 x.7.25 x.7.26 x.7.27 x.7.29 x.7.30 x.7.31 x.7.32 x.7.40 x.7.509 x.7.515"},
-		{name: "x.7-tls", category: TLS, enhanced: "x.7.4 x.7.10 x.7.11 x.7.323 x.7.324 x.7.325"},
+		{name: "x.7-tls", category: TLS, enhanced: "x.7.4 x.7.5 x.7.10 x.7.11 x.7.323 x.7.324 x.7.325"},
 		// Account disabled; mailbox or domain has another owner (RFC 7293).
 		{name: "x.7-owner", category: Inactive, enhanced: "x.7.13 x.7.17 x.7.18"},
-		{name: "x.7-rate", category: RateLimit, enhanced: "x.7.28 x.7.501 x.7.502 x.7.503 x.7.705 x.7.708 x.7.750"},
-		{name: "x.7-blocklist", category: Blocklist, enhanced: "x.7.511 x.7.606 x.7.607 x.7.608 x.7.609 x.7.610 x.7.649 x.7.703"},
+		{name: "x.7-rate", category: RateLimit, enhanced: "x.7.28 4.7.500 4.7.550 4.7.650 4.7.651 4.7.652 4.7.653 x.7.501 x.7.502 x.7.503 x.7.705 x.7.750"},
+		{name: "x.7-blocklist", category: Blocklist, enhanced: "x.7.511 x.7.606 x.7.607 x.7.608 x.7.609 x.7.610 x.7.649 x.7.703 x.7.708"},
 		{name: "x.7", category: Policy, enhanced: "x.7.*"},
 	}
 }

@@ -20,6 +20,7 @@ type Engine struct {
 	capacity *capacity
 	bodies   *bodies
 	hosts    *hosts
+	tracer   tracer
 	outcomes *settler[queue.Outcome]
 	deferred *settler[queue.Deferral]
 	// inFlight counts leased recipients.
@@ -173,7 +174,14 @@ func (e *Engine) Lift(siteName, name string) int {
 	e.mu.Unlock()
 	if s != nil {
 		s.mu.Lock()
-		s.held = time.Time{}
+		for _, l := range s.lanes {
+			l.held = time.Time{}
+		}
+		for _, f := range s.flows {
+			for _, sup := range f.supplies {
+				sup.until = time.Time{}
+			}
+		}
 		s.mu.Unlock()
 		s.wakeUp()
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/postrider-mta/postrider/mta/route"
 	"github.com/postrider-mta/postrider/mta/shape"
 	"github.com/postrider-mta/postrider/mta/smtpclient"
+	"github.com/postrider-mta/postrider/mta/source"
 	"github.com/postrider-mta/postrider/queue"
 )
 
@@ -29,6 +31,9 @@ type world struct {
 	// send, if set, answers; the session carries how many it sent before.
 	send       func(s *fakeSession, t smtpclient.Transaction) ([]smtpclient.Answer, error)
 	extensions smtpclient.Extensions
+	// window of every session; 1 if zero.
+	window     int
+	oneAtATime bool
 	// delay of a dial, of a message and of a goodbye.
 	dialTime, sendTime, quitTime time.Duration
 
@@ -104,25 +109,101 @@ func (w *world) Dial(ctx context.Context, addr netip.AddrPort, host string, o sm
 	}
 	w.open++
 	w.peak = max(w.peak, w.open)
-	return &fakeSession{world: w, host: host}, nil
+	return newFakeSession(w, host), nil
 }
 
 var errRefused = &smtpclient.Error{Command: smtpclient.Connect, Scope: mail.ScopeSite, Err: errors.New("connection refused")}
 
+// fakeSession answers each message after the world's time for one, in order,
+// as many at once as its window allows.
 type fakeSession struct {
-	world  *world
-	host   string
-	count  int
+	world   *world
+	host    string
+	results chan smtpclient.Result
+
+	mu    sync.Mutex
+	count int
+	under int
+	// last is closed when the youngest under way is answered.
+	last   chan struct{}
+	broken error
+
 	closed atomic.Bool
 }
 
+func newFakeSession(w *world, host string) *fakeSession {
+	answered := make(chan struct{})
+	close(answered)
+	return &fakeSession{world: w, host: host, last: answered, results: make(chan smtpclient.Result, 100)}
+}
+
+func (s *fakeSession) Security() smtpclient.Security { return smtpclient.Security{} }
+
 func (s *fakeSession) Extensions() smtpclient.Extensions { return s.world.extensions }
 
-func (s *fakeSession) Send(ctx context.Context, t smtpclient.Transaction) ([]smtpclient.Answer, error) {
-	w := s.world
-	if w.sendTime > 0 && !sleep(ctx, w.sendTime) {
-		return make([]smtpclient.Answer, len(t.Recipients)), &smtpclient.Error{Command: smtpclient.Final, Err: ctx.Err()}
+func (s *fakeSession) Results() <-chan smtpclient.Result { return s.results }
+
+func (s *fakeSession) Window() int { return max(s.world.window, 1) }
+
+func (s *fakeSession) OneAtATime() bool { return s.world.oneAtATime }
+
+func (s *fakeSession) Room(*smtpclient.Transaction) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.under < s.Window()
+}
+
+func (s *fakeSession) Begin(ctx context.Context, t *smtpclient.Transaction) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken != nil {
+		return s.broken
 	}
+	before, answered := s.last, make(chan struct{})
+	s.last = answered
+	s.under++
+	if s.world.sendTime == 0 && s.Window() == 1 {
+		s.mu.Unlock()
+		s.answer(ctx, t)
+		s.mu.Lock()
+		close(answered)
+		return nil
+	}
+	go func() { // ends by the context of the engine
+		defer close(answered)
+		sleep(ctx, s.world.sendTime)
+		<-before
+		s.answer(ctx, t)
+	}()
+	return nil
+}
+
+// answer makes up the result of one message.
+func (s *fakeSession) answer(ctx context.Context, t *smtpclient.Transaction) {
+	r := smtpclient.Result{Transaction: t}
+	s.mu.Lock()
+	r.Err = s.broken
+	s.mu.Unlock()
+	switch {
+	case r.Err != nil:
+		r.Again = true
+	case ctx.Err() != nil:
+		r.Err = &smtpclient.Error{Command: smtpclient.Final, Err: ctx.Err()}
+	default:
+		r.Answers, r.Err = s.send(*t)
+		failed := &smtpclient.Error{}
+		spoken := slices.ContainsFunc(r.Answers, func(a smtpclient.Answer) bool { return decided(a) && a.Reply.Code != 421 })
+		r.Again = errors.As(r.Err, &failed) && failed.Command == smtpclient.MAIL && !spoken
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken = r.Err
+	s.under--
+	s.results <- r
+}
+
+func (s *fakeSession) send(t smtpclient.Transaction) ([]smtpclient.Answer, error) {
+	w := s.world
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.transactions++
@@ -222,7 +303,7 @@ type workbench struct {
 func newWorkbench() *workbench {
 	b := &workbench{store: newMemory(), world: newWorld(), stages: &stages{}}
 	b.Options = Options{
-		LocalName: "out.example", Retry: queue.RetryPolicy{First: time.Minute, Factor: 2, Max: time.Hour},
+		Sources: sources(source.Source{Name: "default", EHLO: "out.example"}), Retry: queue.RetryPolicy{First: time.Minute, Factor: 2, Max: time.Hour},
 		Logger: slog.New(slog.DiscardHandler),
 	}
 	return b
@@ -268,4 +349,17 @@ func (b *workbench) start(t testing.TB) {
 			t.Errorf("%d connections open, %d counted", b.world.open, engine.capacity.connections())
 		}
 	}
+}
+
+// sources are all in one pool, with the same weight.
+func sources(all ...source.Source) *source.Set {
+	pool := source.Pool{Name: "default"}
+	for _, one := range all {
+		pool.Members = append(pool.Members, source.Member{Source: one.Name, Weight: 1})
+	}
+	set, err := source.New(source.Options{Sources: all, Pools: []source.Pool{pool}})
+	if err != nil {
+		panic(err) // a mistake of the test's
+	}
+	return set
 }

@@ -47,6 +47,8 @@ func newMemory() *memory {
 // letter describes a submission of the tests.
 type letter struct {
 	tenant, stream string
+	pool           string
+	requireTLS     bool
 	maxAge         time.Duration
 	body           string
 }
@@ -56,7 +58,7 @@ func (m *memory) accept(l letter, recipients ...string) queue.ID {
 	now := time.Now()
 	message := &queue.Message{
 		ID: queue.NewID(now), Tenant: l.tenant, Stream: l.stream, Accepted: now, Expires: now.Add(l.maxAge),
-		HeaderFrom: "sender.example", Size: int64(len(l.body)),
+		HeaderFrom: "sender.example", Pool: l.pool, Envelope: mail.Envelope{RequireTLS: l.requireTLS}, Size: int64(len(l.body)),
 	}
 	if l.maxAge == 0 {
 		message.Expires = now.Add(24 * time.Hour)
@@ -222,7 +224,9 @@ func (m *memory) Defer(_ context.Context, deferrals []queue.Deferral) error {
 	for _, f := range deferrals {
 		m.events = append(m.events, f.Event)
 		if o := m.take(f.Recipient, "defer"); o != nil {
-			o.d.Attempts++
+			if !f.Uncounted {
+				o.d.Attempts++
+			}
 			o.d.Due = f.Until
 			m.waiting[o.d.Key()] = append(m.waiting[o.d.Key()], o)
 		}

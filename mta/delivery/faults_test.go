@@ -28,9 +28,10 @@ func TestNothingIsLostWhateverFails(t *testing.T) {
 		shared := rapid.Bool().Draw(rt, "shared")
 		connections := rapid.IntRange(1, 5).Draw(rt, "connections")
 		inFlight := rapid.IntRange(1, 300).Draw(rt, "in flight")
+		window := rapid.SampledFrom([]int{1, 3, 32}).Draw(rt, "window")
 		synctest.Test(t, func(t *testing.T) {
 			b := newWorkbench()
-			b.stages.shared = shared
+			b.stages.shared, b.world.window = shared, window
 			b.MaxInFlight, b.MaxConnections, b.Drain = inFlight, 2*connections, time.Second
 			b.shape.Default.Connections = connections
 			c := &chaos{random: rand.New(rand.NewPCG(seed, 1)), chance: chance, until: time.Now().Add(time.Hour)}
@@ -155,10 +156,16 @@ func (c *chaos) check(t *testing.T, b *workbench, accepted int) {
 }
 
 func TestSitesShareBetweenStreamsAndTenants(t *testing.T) {
+	for _, window := range []int{1, 10} {
+		testSharing(t, window)
+	}
+}
+
+func testSharing(t *testing.T, window int) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench()
 		b.shape.Default.Connections = 2
-		b.world.sendTime = 10 * time.Millisecond
+		b.world.window, b.world.sendTime = window, time.Duration(window)*10*time.Millisecond
 		for range 2000 {
 			b.store.accept(letter{tenant: "big", stream: "marketing", body: "x"}, "r@d.example")
 		}

@@ -28,7 +28,8 @@ func (s *site) next(w *worker) *batch {
 			s.mu.Unlock()
 			return nil
 		}
-		m := s.ring.pick(func(f *flow) bool { return f.stocks[w.lane].waits() })
+		now := time.Now()
+		m := s.ring.pick(func(f *flow) bool { return f.waits(w.lane, now) })
 		if m == nil {
 			w.lane.idle = append(w.lane.idle, w)
 			s.mu.Unlock()
@@ -37,7 +38,7 @@ func (s *site) next(w *worker) *batch {
 			}
 			continue
 		}
-		if wait := w.slot.Wait(time.Now()); wait > 0 {
+		if wait := w.slot.Wait(now); wait > 0 {
 			back := s.throttled(w.lane, wait)
 			s.mu.Unlock()
 			s.engine.giveBack(back)
@@ -47,8 +48,8 @@ func (s *site) next(w *worker) *batch {
 			continue
 		}
 		st := m.value.stocks[w.lane]
-		if len(st.leased) == 0 || st.low() && s.engine.room() {
-			s.fetch(m.value, w.lane) // unlocks
+		if o, sup := m.value.supplyFor(w.lane, now); sup != nil && (st.empty() || st.low() && sup.fetching == 0 && s.engine.room()) {
+			s.fetch(m.value, o) // unlocks
 			continue
 		}
 		b := s.take(m, w.lane)
@@ -57,9 +58,9 @@ func (s *site) next(w *worker) *batch {
 	}
 }
 
-func (st *stock) low() bool {
-	return len(st.leased) < lowWater && len(st.queues) > 0 && st.fetching == 0
-}
+func (st *stock) empty() bool { return st == nil || len(st.leased) == 0 }
+
+func (st *stock) low() bool { return len(st.leased) < lowWater }
 
 // throttled prepares for a wait: after a long one the timer brings the lane
 // back, and what is leased for it must not wait along. The caller holds s.mu.
@@ -67,19 +68,29 @@ func (s *site) throttled(l *lane, wait time.Duration) []*queue.Delivery {
 	if wait <= s.engine.options.IdleTimeout {
 		return nil
 	}
-	s.held = time.Now().Add(min(wait, maxHeld))
-	s.arm(s.held)
+	l.held = time.Now().Add(min(wait, maxHeld))
+	s.arm(l.held)
 	return s.forfeit(l)
 }
 
-// fetch leases more of the queue that is first in line. The caller holds s.mu,
-// which fetch gives up.
-func (s *site) fetch(f *flow, l *lane) {
+// fetch leases more of the queue that is first in line, and gives it to the
+// lanes that it leaves by. The caller holds s.mu, which fetch gives up.
+func (s *site) fetch(f *flow, o *outlet) {
 	e := s.engine
-	st := f.stocks[l]
-	q := st.queues[0]
-	st.queues = st.queues[1:]
-	st.fetching++
+	sup := f.supplies[o]
+	if pause, blocked := e.options.Shaper.Blocked(time.Now(), s.target("", ""), f.key.tenant, ""); blocked {
+		sup.until = pause.Until
+		s.arm(pause.Until)
+		s.mu.Unlock()
+		return
+	}
+	if _, err := s.home(o, f.key); err != nil {
+		s.park(sup, err)
+		s.mu.Unlock()
+		return
+	}
+	q := sup.unqueue(o)
+	sup.fetching++
 	s.mu.Unlock()
 
 	var deliveries []*queue.Delivery
@@ -93,14 +104,16 @@ func (s *site) fetch(f *flow, l *lane) {
 	}
 
 	s.mu.Lock()
-	st.fetching--
-	st.leased = append(st.leased, deliveries...)
-	l.leased += len(deliveries)
+	sup.fetching--
+	back, astray := s.dispatch(o, sup, deliveries)
 	if more {
-		st.queues = append(st.queues, q)
+		q.deep = len(deliveries) >= fetchSize
+		sup.queue(q, o)
 	}
-	s.trim(f, l)
+	s.trimSupply(f, o)
 	s.mu.Unlock()
+	e.giveBack(back)
+	e.wait(s.name, astray)
 }
 
 // take removes the first recipient of a stock, with more of the same message
@@ -118,7 +131,7 @@ func (s *site) take(m *member[*flow], l *lane) *batch {
 	}
 	l.leased -= len(b.deliveries)
 	s.ring.charge(m, len(b.deliveries))
-	left := st.waits()
+	left := m.value.waits(l, time.Now())
 	s.trim(m.value, l)
 	if left {
 		s.kick(l)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/postrider-mta/postrider/mta/route"
 	"github.com/postrider-mta/postrider/mta/shape"
 	"github.com/postrider-mta/postrider/mta/smtpclient"
+	"github.com/postrider-mta/postrider/mta/source"
 	"github.com/postrider-mta/postrider/queue"
 )
 
@@ -35,6 +37,24 @@ type Router interface {
 	Route(ctx context.Context, domain mail.Domain) (*route.Route, error)
 }
 
+// Sources say from where mail leaves; source.Set is one.
+type Sources interface {
+	// Choose returns where a recipient of a message leaves from. Its errors are
+	// *source.Error.
+	Choose(now time.Time, r source.Request) (source.Choice, error)
+	// Look is Choose for one who is not going to send.
+	Look(now time.Time, r source.Request) (source.Choice, error)
+	// PoolOf names the pool that a message leaves by.
+	PoolOf(tenant, stream, named string) string
+	// Suspend keeps a source from being chosen, Connected and Delivered tell
+	// that it can be used.
+	Suspend(now time.Time, what source.Suspension) time.Time
+	Connected(now time.Time, source, site string, over source.Families)
+	Delivered(now time.Time, source, site string, over source.Families)
+}
+
+var _ Sources = (*source.Set)(nil)
+
 // Dialer opens connections. Its errors are *smtpclient.Error.
 type Dialer interface {
 	// Dial connects to one address of a host, whose certificate is checked
@@ -46,12 +66,23 @@ type Dialer interface {
 // goroutine at a time.
 type Session interface {
 	Extensions() smtpclient.Extensions
-	// Send offers one message; an answer for each recipient comes back in
-	// their order, the error says that the connection is of no use any more.
-	Send(ctx context.Context, t smtpclient.Transaction) ([]smtpclient.Answer, error)
+	Security() smtpclient.Security
+	// Room reports whether Begin takes t now; it does when nothing is under
+	// way.
+	Room(t *smtpclient.Transaction) bool
+	// Begin offers one message. Each that it takes has one Result; the error
+	// says that the connection is of no use any more.
+	Begin(ctx context.Context, t *smtpclient.Transaction) error
+	Results() <-chan smtpclient.Result
+	// Window is how many messages a round trip carries at present.
+	Window() int
+	// OneAtATime reports that the server does not stand several messages under
+	// way: the next connection does well not to try.
+	OneAtATime() bool
 	// Quit says goodbye and closes.
 	Quit(ctx context.Context) error
-	// Close closes at once.
+	// Close closes at once. The results of what is under way have come when it
+	// returns.
 	Close() error
 }
 
@@ -79,8 +110,23 @@ func (SMTP) Dial(ctx context.Context, addr netip.AddrPort, serverName string, o 
 	return client, nil
 }
 
-// Options of an Engine. Store, Router, Shaper, Gate, Renderer, Signer
-// and LocalName must be set; other zero fields get the defaults given.
+// Handshake is how one connection met what was asked of TLS.
+type Handshake struct {
+	// From and Domain are those of the message that it was opened for.
+	From   mail.Address
+	Domain mail.Domain
+	// Findings are what policies found wrong before.
+	Findings []route.Finding
+	Host     route.Host
+	Remote   netip.Addr
+	// Encrypted says whether there is TLS, Untrusted why the host did not prove
+	// who it is; Err why there is no connection.
+	Encrypted      bool
+	Untrusted, Err error
+}
+
+// Options of an Engine. Store, Router, Shaper, Sources, Gate, Renderer and
+// Signer must be set; other zero fields get the defaults given.
 type Options struct {
 	Store  Store
 	Router Router
@@ -99,15 +145,24 @@ type Options struct {
 	// varied by 20 percent.
 	Retry queue.RetryPolicy
 
-	// Source names the local end in events and limits; "default".
-	Source string
-	// LocalName is what EHLO says.
-	LocalName string
-	// LocalIPv4 and LocalIPv6 bind connections; zero for any address.
-	LocalIPv4, LocalIPv6 netip.Addr
+	// Sources say from where mail leaves.
+	Sources Sources
+	// Divert names the pool that a recipient leaves by whatever its message and
+	// its stream say; empty for those. Nil for never.
+	Divert func(d *queue.Delivery) string
+	// Proxies open the connections of sources, by name, that go through one.
+	Proxies func(source string) func(ctx context.Context, network, address string) (net.Conn, error)
 	// TLS is the least protection towards mail exchangers; a static route has
 	// its own.
 	TLS mail.TLSFloor
+	// Demand says what a queue asks of TLS beside the policies of its domain; nil
+	// for TLS as the floor.
+	Demand func(key queue.Key) route.Demand
+	// Sessions of TLS to resume; NewSessions(4096) if nil.
+	Sessions *smtpclient.Sessions
+	// Observe is told of each connection that was tried under TLS, or might have
+	// been; nil for nobody.
+	Observe func(Handshake)
 	// TLSConfig is the base of every handshake; may be nil.
 	TLSConfig *tls.Config
 	Timeouts  smtpclient.Timeouts
@@ -147,12 +202,10 @@ var ErrOptions = errors.New("incomplete delivery options")
 
 func (o *Options) check() error {
 	switch {
-	case o.Store == nil, o.Router == nil, o.Shaper == nil:
-		return fmt.Errorf("%w: store, router and shaper are required", ErrOptions)
+	case o.Store == nil, o.Router == nil, o.Shaper == nil, o.Sources == nil:
+		return fmt.Errorf("%w: store, router, shaper and sources are required", ErrOptions)
 	case o.Gate == nil, o.Renderer == nil, o.Signer == nil:
 		return fmt.Errorf("%w: gate, renderer and signer are required", ErrOptions)
-	case o.LocalName == "":
-		return fmt.Errorf("%w: a local name is required", ErrOptions)
 	}
 	return nil
 }
@@ -167,8 +220,18 @@ func (o Options) withDefaults() Options {
 	if o.Classifier == nil {
 		o.Classifier = bounce.New()
 	}
-	if o.Source == "" {
-		o.Source = "default"
+	if o.Divert == nil {
+		o.Divert = func(*queue.Delivery) string { return "" }
+	}
+	if o.Proxies == nil {
+		o.Proxies = func(string) func(context.Context, string, string) (net.Conn, error) { return nil }
+	}
+	if o.Demand == nil {
+		floor := o.TLS
+		o.Demand = func(queue.Key) route.Demand { return route.Demand{Floor: floor} }
+	}
+	if o.Sessions == nil {
+		o.Sessions = smtpclient.NewSessions(4096)
 	}
 	if o.Weight == nil {
 		o.Weight = defaultWeight

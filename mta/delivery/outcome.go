@@ -1,10 +1,12 @@
 package delivery
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/postrider-mta/postrider/event"
 	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/mta/shape"
 	"github.com/postrider-mta/postrider/mta/smtpclient"
 	"github.com/postrider-mta/postrider/queue"
 )
@@ -15,9 +17,9 @@ const (
 	reasonLastTime = "expires before the next attempt"
 )
 
-func (e *Engine) event(d *queue.Delivery, kind event.Type, siteName string, now time.Time) event.Event {
+func (e *Engine) event(d *queue.Delivery, kind event.Type, at via, now time.Time) event.Event {
 	made := d.Event(kind, now)
-	made.Site, made.Source = siteName, e.options.Source
+	at.describe(&made)
 	return made
 }
 
@@ -27,34 +29,34 @@ func (e *Engine) end(d *queue.Delivery, last event.Event) {
 	e.outcomes.add(queue.Outcome{Recipient: d.ID(), Event: last})
 }
 
-func (e *Engine) deliver(d *queue.Delivery, siteName string, reply mail.Reply) {
-	made := e.event(d, event.Delivered, siteName, time.Now())
+func (e *Engine) deliver(d *queue.Delivery, at via, reply mail.Reply) {
+	made := e.event(d, event.Delivered, at, time.Now())
 	made.Reply = &reply
 	e.end(d, made)
 }
 
-func (e *Engine) bounce(d *queue.Delivery, siteName string, why failure) {
-	made := e.event(d, event.Bounced, siteName, time.Now())
+func (e *Engine) bounce(d *queue.Delivery, at via, why failure) {
+	made := e.event(d, event.Bounced, at, time.Now())
 	why.describe(&made)
 	e.end(d, made)
 }
 
-func (e *Engine) drop(d *queue.Delivery, siteName, reason string) {
-	made := e.event(d, event.Dropped, siteName, time.Now())
+func (e *Engine) drop(d *queue.Delivery, at via, reason string) {
+	made := e.event(d, event.Dropped, at, time.Now())
 	made.Reason = reason
 	e.end(d, made)
 }
 
 // expire ends a recipient whose time is up before this attempt. why says what
 // it waited for, if anything is known; otherwise its last attempt tells.
-func (e *Engine) expire(d *queue.Delivery, siteName string, why failure) {
+func (e *Engine) expire(d *queue.Delivery, at via, why failure) {
 	if last := d.Last; why == (failure{}) && last != nil {
-		siteName, why.reason = last.Site, last.Reason
+		at, why.reason = via{last.Site, last.Source, last.Host, last.TLS}, last.Reason
 		if last.Reply != nil {
 			why.reply = *last.Reply
 		}
 	}
-	made := e.event(d, event.Expired, siteName, time.Now())
+	made := e.event(d, event.Expired, at, time.Now())
 	why.describe(&made)
 	if made.Reason = reasonExpired; why.reason != "" {
 		made.Reason += ": " + why.reason
@@ -65,11 +67,11 @@ func (e *Engine) expire(d *queue.Delivery, siteName string, why failure) {
 
 // postpone sends a recipient back to wait after a failed attempt, or ends it
 // where there is no time for another.
-func (e *Engine) postpone(d *queue.Delivery, siteName string, why failure) {
+func (e *Engine) postpone(d *queue.Delivery, at via, why failure) {
 	now := time.Now()
 	next, ok := e.options.Retry.Next(now, d.Attempts+1, d.Message.Expires)
 	if !ok {
-		made := e.event(d, event.Expired, siteName, now)
+		made := e.event(d, event.Expired, at, now)
 		why.describe(&made)
 		if made.Reason = reasonLastTime; why.reason != "" {
 			made.Reason += ": " + why.reason
@@ -77,24 +79,67 @@ func (e *Engine) postpone(d *queue.Delivery, siteName string, why failure) {
 		e.end(d, made)
 		return
 	}
-	made := e.event(d, event.Deferred, siteName, now)
+	made := e.event(d, event.Deferred, at, now)
 	made.NextAttempt = next
 	why.describe(&made)
 	e.metrics.outcomes.WithLabelValues(string(event.Deferred)).Inc()
 	e.deferred.add(queue.Deferral{Recipient: d.ID(), Until: next, Event: made})
 }
 
-// answered settles a recipient by the server's answer.
-func (e *Engine) answered(d *queue.Delivery, siteName string, a smtpclient.Answer) {
+// suspend sends a recipient back to wait until a time, or as long as the retry
+// policy has it wait, without an attempt counted: none was made.
+func (e *Engine) suspend(d *queue.Delivery, at via, why failure, until time.Time) {
+	now := time.Now()
+	next, ok := e.options.Retry.Next(now, max(d.Attempts, 1), d.Message.Expires)
+	if until.After(now) {
+		next, ok = until, true
+	}
+	if !ok || next.After(d.Message.Expires) {
+		next = d.Message.Expires // then it is expired
+	}
+	made := e.event(d, event.Deferred, at, now)
+	made.Attempt, made.NextAttempt = d.Attempts, next
+	why.describe(&made)
+	e.metrics.outcomes.WithLabelValues(string(event.Deferred)).Inc()
+	e.deferred.add(queue.Deferral{Recipient: d.ID(), Until: next, Uncounted: true, Event: made})
+}
+
+// spread is over what share of a pause its end is spread, so that not all that
+// waited comes at once.
+const spread = 0.1
+
+// setAside sends a recipient back to wait for the end of a throttle.
+func (e *Engine) setAside(d *queue.Delivery, at via, t shape.Throttle) {
+	pause := time.Until(t.Until)
+	// Not by whose reply: that names another recipient.
+	why := failure{reason: t.Name + " paused: " + t.Reason}
+	e.suspend(d, at, why, t.Until.Add(time.Duration(rand.Float64()*spread*float64(pause))))
+}
+
+// settled ends a recipient or has it wait by the server's answer, and by what the rules of
+// the provider make of it.
+func (w *worker) settled(d *queue.Delivery, a smtpclient.Answer) {
+	e, at := w.engine, w.via()
+	outcome := shape.Outcome{Reply: a.Reply, Tenant: d.Message.Tenant, Campaign: d.Message.Campaign}
 	if a.Reply.Positive() {
-		e.deliver(d, siteName, a.Reply)
+		w.slot.Report(time.Now(), outcome)
+		e.deliver(d, at, a.Reply)
 		return
 	}
 	class := e.options.Classifier.Classify(a.Reply)
 	e.metrics.refusals.WithLabelValues(string(class.Category)).Inc()
-	if class.Permanent {
-		e.bounce(d, siteName, failure{reply: a.Reply})
+	outcome.Category = string(class.Category)
+	reaction := w.slot.Report(time.Now(), outcome)
+	if t := reaction.Throttle; t.Name != "" {
+		// The cause stays out of the log: replies name addresses.
+		e.options.Logger.Info("throttled", "site", t.Site, "source", t.Source, "throttle", t.Name, "rule", t.Rule,
+			"tenant", t.Tenant, "campaign", t.Campaign, "until", t.Until, "reason", t.Reason)
+	}
+	permanent := class.Permanent && reaction.Decision != shape.Retry || reaction.Decision == shape.Bounce
+	why := failure{reply: a.Reply, category: class.Category}
+	if permanent {
+		e.bounce(d, at, why)
 	} else {
-		e.postpone(d, siteName, failure{reply: a.Reply})
+		e.postpone(d, at, why)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/postrider-mta/postrider/event"
 	"github.com/postrider-mta/postrider/mta/route"
+	"github.com/postrider-mta/postrider/mta/source"
 	"github.com/postrider-mta/postrider/queue"
 )
 
@@ -65,10 +66,10 @@ func TestHostsAreBoundedAndForgotten(t *testing.T) {
 	first, second := netip.MustParseAddrPort("192.0.2.1:25"), netip.MustParseAddrPort("192.0.2.2:25")
 	r := &route.Route{Hosts: []route.Host{{Name: "a", Addrs: []netip.AddrPort{first, second}}}}
 	h.avoid(first, now)
-	if order := h.order(r, now); order[0].addr != second {
+	if order := h.order(r, &source.Choice{Families: source.Both}, now); order[0].addr != second {
 		t.Errorf("an address that fails goes first: %v", order)
 	}
-	if order := h.order(r, now.Add(avoidTime+1)); order[0].addr != first {
+	if order := h.order(r, &source.Choice{Families: source.Both}, now.Add(avoidTime+1)); order[0].addr != first {
 		t.Errorf("not forgotten: %v", order)
 	}
 }

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -72,7 +73,11 @@ func (e *Engine) admit(ctx context.Context, b *batch) {
 	now := time.Now()
 	for _, d := range b.deliveries {
 		if !d.Message.Expires.After(now) {
-			e.expire(d, b.lane.site.name, failure{})
+			e.expire(d, b.lane.via(), failure{})
+			continue
+		}
+		if t, paused := e.options.Shaper.Blocked(now, b.lane.target(), d.Message.Tenant, d.Message.Campaign); paused {
+			e.setAside(d, b.lane.via(), t)
 			continue
 		}
 		verdict, err := e.options.Gate.Admit(ctx, d)
@@ -80,7 +85,7 @@ func (e *Engine) admit(ctx context.Context, b *batch) {
 		case err != nil:
 			e.notPrepared(ctx, &batch{lane: b.lane, deliveries: []*queue.Delivery{d}}, stageGate, err)
 		case verdict.Drop:
-			e.drop(d, b.lane.site.name, verdict.Reason)
+			e.drop(d, b.lane.via(), verdict.Reason)
 		default:
 			kept = append(kept, d)
 		}
@@ -114,8 +119,13 @@ func (e *Engine) notPrepared(ctx context.Context, b *batch, at stage, err error)
 	e.metrics.unprepared.WithLabelValues(string(at)).Inc()
 	e.options.Logger.Error("message could not be prepared", "stage", string(at),
 		"message", b.deliveries[0].Message.ID.String(), "recipients", len(b.deliveries), "error", err)
+	reason := string(at) + " failed"
+	if errors.Is(err, queue.ErrDamaged) {
+		// It may be put back from a copy, and is looked for until it expires.
+		reason = queue.ErrDamaged.Error()
+	}
 	for _, d := range b.deliveries {
-		e.postpone(d, b.lane.site.name, failure{reason: string(at) + " failed"})
+		e.postpone(d, b.lane.via(), failure{reason: reason})
 	}
 }
 
@@ -126,22 +136,21 @@ func (e *Engine) notEncodable(b *batch, err error) {
 		Text: "conversion to 7-bit required but not possible",
 	}
 	for _, d := range b.deliveries {
-		e.bounce(d, b.lane.site.name, failure{reply: reply, reason: err.Error()})
+		e.bounce(d, b.lane.via(), failure{reply: reply, reason: err.Error()})
 	}
 }
 
-// transaction is b in the client's words.
-func (b *batch) transaction() smtpclient.Transaction {
-	t := smtpclient.Transaction{
+// word puts what is prepared into the client's words.
+func (b *batch) word() {
+	b.transaction = smtpclient.Transaction{
 		Envelope:   b.deliveries[0].Message.Envelope,
 		Recipients: make([]mail.Recipient, len(b.deliveries)),
 		Message:    b.prepared.pieces,
 	}
-	t.Envelope.EightBit = b.prepared.eightBit
+	b.transaction.Envelope.EightBit = b.prepared.eightBit
 	for i, d := range b.deliveries {
-		t.Recipients[i] = d.Recipient
+		b.transaction.Recipients[i] = d.Recipient
 	}
-	return t
 }
 
 // ascii reports that no octet is above 127, eight at a time.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/postrider-mta/postrider/event"
 	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/mta/bounce"
 	"github.com/postrider-mta/postrider/mta/route"
 	"github.com/postrider-mta/postrider/queue"
 )
@@ -97,9 +98,9 @@ func (e *Engine) unroutable(ctx context.Context, q *backlog, cause error) {
 		deliveries, more := e.lease(ctx, q, fetchSize)
 		for _, d := range deliveries {
 			if why.reply.Permanent() {
-				e.bounce(d, "", why)
+				e.bounce(d, via{}, why)
 			} else {
-				e.postpone(d, "", why)
+				e.postpone(d, via{}, why)
 			}
 		}
 		if !more {
@@ -197,8 +198,8 @@ func (e *Engine) sweep(ctx context.Context, q *backlog) {
 			if d.Message.Expires.After(now) {
 				back = append(back, d)
 			} else {
-				siteName, why := e.blame(q)
-				e.expire(d, siteName, why)
+				at, why := e.blame(q)
+				e.expire(d, at, why)
 			}
 		}
 		e.giveBack(back)
@@ -209,16 +210,21 @@ func (e *Engine) sweep(ctx context.Context, q *backlog) {
 }
 
 // blame says what a queue waits for.
-func (e *Engine) blame(q *backlog) (siteName string, why failure) {
+func (e *Engine) blame(q *backlog) (via, failure) {
 	e.mu.Lock()
-	l := q.lane
+	o := q.outlet
 	e.mu.Unlock()
-	if l == nil {
-		return "", failure{}
+	if o == nil {
+		return via{}, failure{}
 	}
-	l.site.mu.Lock()
-	defer l.site.mu.Unlock()
-	return l.site.name, l.last
+	o.site.mu.Lock()
+	defer o.site.mu.Unlock()
+	for _, l := range o.lanes {
+		if l.last != (failure{}) {
+			return l.via(), l.last
+		}
+	}
+	return via{site: o.site.name}, failure{}
 }
 
 // failure is why an attempt failed.
@@ -227,6 +233,8 @@ type failure struct {
 	reply mail.Reply
 	// reason in words, where there is no reply or it does not say enough.
 	reason string
+	// category of the reply, where it is known.
+	category bounce.Category
 }
 
 // describe fills in an event.
@@ -235,5 +243,5 @@ func (f failure) describe(e *event.Event) {
 		reply := f.reply
 		e.Reply = &reply
 	}
-	e.Reason = f.reason
+	e.Reason, e.Category = f.reason, string(f.category)
 }

@@ -6,21 +6,23 @@ import (
 	"time"
 
 	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/mta/route"
 	"github.com/postrider-mta/postrider/mta/shape"
 	"github.com/postrider-mta/postrider/queue"
 )
 
 // SiteStatus is one site that mail waits for, at a glance.
 type SiteStatus struct {
-	Site, Source string
-	Limits       shape.Limits
-	Routes       []RouteStatus
+	Site   string
+	Limits shape.Limits
+	Routes []RouteStatus
 	// Throttles in force.
 	Throttles []shape.Throttle
 }
 
-// RouteStatus is one route of a site.
+// RouteStatus is one route of a site from one source.
 type RouteStatus struct {
+	Source string
 	// Hosts by name, in the order in which they are tried.
 	Hosts []string
 	// Connections open or being opened, Idle those without work.
@@ -66,24 +68,22 @@ func (e *Engine) Sites() []SiteStatus {
 func (e *Engine) Where(key queue.Key) (Place, bool) {
 	e.mu.Lock()
 	q, ok := e.queues[key]
-	if !ok || q.lane == nil {
+	if !ok || q.outlet == nil {
 		e.mu.Unlock()
 		return Place{}, ok
 	}
-	l := q.lane
+	o := q.outlet
 	e.mu.Unlock()
-	l.site.mu.Lock()
-	hosts := l.hostNames()
-	l.site.mu.Unlock()
-	return Place{Site: l.site.name, Hosts: hosts, Throttles: e.throttles()[l.site.name]}, true
+	o.site.mu.Lock()
+	hosts := names(o.route)
+	o.site.mu.Unlock()
+	return Place{Site: o.site.name, Hosts: hosts, Throttles: e.throttles()[o.site.name]}, true
 }
 
 func (e *Engine) throttles() map[string][]shape.Throttle {
 	bySite := map[string][]shape.Throttle{}
 	for _, t := range e.options.Shaper.Throttles(time.Now()) {
-		if t.Source == e.options.Source {
-			bySite[t.Site] = append(bySite[t.Site], t)
-		}
+		bySite[t.Site] = append(bySite[t.Site], t)
 	}
 	return bySite
 }
@@ -98,34 +98,37 @@ func (s *site) status() SiteStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	status := SiteStatus{
-		Site: s.name, Source: s.engine.options.Source,
-		Limits: s.engine.options.Shaper.Limits(s.name),
+		Site: s.name, Limits: s.engine.options.Shaper.Limits(s.name),
 	}
 	for _, l := range s.lanes {
 		status.Routes = append(status.Routes, RouteStatus{
-			Hosts: l.hostNames(), Connections: l.workers, Idle: len(l.idle),
+			Source: l.key.source, Hosts: names(l.route), Connections: l.workers, Idle: len(l.idle),
 			Leased: l.leased, Queues: s.queued(l),
 			LastReply: l.last.reply, LastReason: l.last.reason,
 		})
 	}
-	slices.SortFunc(status.Routes, func(a, b RouteStatus) int { return slices.Compare(a.Hosts, b.Hosts) })
+	slices.SortFunc(status.Routes, func(a, b RouteStatus) int {
+		return cmp.Or(slices.Compare(a.Hosts, b.Hosts), cmp.Compare(a.Source, b.Source))
+	})
 	return status
 }
 
 func (s *site) queued(l *lane) int {
 	count := 0
 	for _, f := range s.flows {
-		if st := f.stocks[l]; st != nil {
-			count += len(st.queues)
+		for _, o := range l.outlets {
+			if sup := f.supplies[o]; sup != nil {
+				count += len(sup.queues)
+			}
 		}
 	}
 	return count
 }
 
-func (l *lane) hostNames() []string {
-	names := make([]string, len(l.route.Hosts))
-	for i, h := range l.route.Hosts {
-		names[i] = h.Name
+func names(r *route.Route) []string {
+	all := make([]string, len(r.Hosts))
+	for i, h := range r.Hosts {
+		all[i] = h.Name
 	}
-	return names
+	return all
 }

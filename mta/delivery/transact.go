@@ -2,7 +2,7 @@ package delivery
 
 import (
 	"context"
-	"slices"
+	"errors"
 	"time"
 
 	"github.com/postrider-mta/postrider/internal/mail"
@@ -10,39 +10,66 @@ import (
 	"github.com/postrider-mta/postrider/queue"
 )
 
-// deliver sends one batch. It reports false when the worker is of no more use.
-func (w *worker) deliver(b *batch) bool {
+// send begins one batch, once there is a connection with room for it. It
+// reports false when the worker is of no more use.
+func (w *worker) send(b *batch) bool {
 	ctx := w.engine.life.hard()
 	if w.engine.stopping() {
 		w.engine.giveBack(b.deliveries)
 		return false
 	}
 	if w.session == nil {
-		if err := w.connect(ctx); err != nil {
+		if err := w.connect(ctx, b.deliveries[0]); err != nil {
 			w.unreachable(ctx, b, err)
 			return false
 		}
 	}
-	for retried := false; ; retried = true {
-		if !w.fit(b) {
+	if !w.fit(b) {
+		return true
+	}
+	b.word()
+	if !w.makeRoom(b) || !w.await(len(b.deliveries)) {
+		w.engine.giveBack(b.deliveries)
+		return false
+	}
+	if w.session == nil {
+		w.again = append(w.again, b) // behind those that the connection took along
+		return true
+	}
+	return w.begin(ctx, b)
+}
+
+func (w *worker) begin(ctx context.Context, b *batch) bool {
+	b.begun = time.Now()
+	err := w.session.Begin(ctx, &b.transaction)
+	switch {
+	case err == nil:
+		w.flying = append(w.flying, b)
+		return true
+	case len(w.flying) > 0:
+		w.again = append(w.again, b)
+		return w.receive(<-w.results()) // that of a broken connection
+	}
+	return w.lost(ctx, []loss{{b, smtpclient.Result{Err: err, Again: true}}})
+}
+
+// makeRoom waits until b may be begun, unless the connection ends before. It
+// reports false when the worker is of no more use.
+func (w *worker) makeRoom(b *batch) bool {
+	for len(w.flying) > 0 {
+		if w.session.Room(&b.transaction) && w.engine.room() {
 			return true
 		}
-		if !w.await() {
-			w.engine.giveBack(b.deliveries)
-			return false
-		}
-		started := time.Now()
-		answers, err := w.session.Send(ctx, b.transaction())
-		w.engine.metrics.transaction(time.Since(started))
-		if err == nil || retried || !w.stale(err, answers) || ctx.Err() != nil {
-			return w.answered(ctx, b, answers, err)
-		}
-		w.drop()
-		if err := w.connect(ctx); err != nil {
-			w.unreachable(ctx, b, err)
+		select {
+		case r := <-w.results():
+			if !w.receive(r) {
+				return false
+			}
+		case <-w.engine.life.soft().Done():
 			return false
 		}
 	}
+	return true
 }
 
 // fit makes sure that b is prepared for what this server can take. It reports
@@ -55,11 +82,12 @@ func (w *worker) fit(b *batch) bool {
 	return w.engine.prepare(b, extensions)
 }
 
-// await waits until the site's rate allows one more message. It reports false
-// where that takes too long for a message to stay prepared.
-func (w *worker) await() bool {
-	for {
-		wait := w.slot.Take(time.Now())
+// await waits until the site's rate allows one more message, and reports false
+// where that takes too long for a message to stay prepared, or where the worker
+// is of no more use.
+func (w *worker) await(recipients int) bool {
+	for w.session != nil {
+		wait := w.slot.TakeFor(time.Now(), recipients)
 		if wait <= 0 {
 			return true
 		}
@@ -68,47 +96,31 @@ func (w *worker) await() bool {
 		back := s.throttled(w.lane, wait)
 		s.mu.Unlock()
 		w.engine.giveBack(back)
-		if wait > w.engine.options.IdleTimeout || !sleep(w.engine.life.soft(), wait) {
+		if wait > w.engine.options.IdleTimeout || !w.attend(wait) {
 			return false
 		}
 	}
+	return true
 }
 
-// stale reports that a connection kept from an earlier message was gone before
-// this one was sent: that says nothing about the site or the message.
-func (w *worker) stale(err error, answers []smtpclient.Answer) bool {
-	spoken := func(a smtpclient.Answer) bool { return decided(a) && a.Reply.Code != 421 }
-	if w.sent == 0 || slices.ContainsFunc(answers, spoken) {
-		return false
+// attend takes results for a time, or until the connection ends. It reports
+// false where the worker is of no more use.
+func (w *worker) attend(lasting time.Duration) bool {
+	timer := time.NewTimer(lasting)
+	defer timer.Stop()
+	for w.session != nil {
+		select {
+		case r := <-w.results():
+			if !w.receive(r) {
+				return false
+			}
+		case <-timer.C:
+			return true
+		case <-w.engine.life.soft().Done():
+			return false
+		}
 	}
-	switch asError(err).Command {
-	case smtpclient.RSET, smtpclient.MAIL:
-		return true
-	}
-	return false
-}
-
-// answered settles a batch by the server's answers. It reports whether the
-// connection can carry more.
-func (w *worker) answered(ctx context.Context, b *batch, answers []smtpclient.Answer, err error) bool {
-	if err != nil && ctx.Err() != nil && !slices.ContainsFunc(answers, decided) {
-		w.drop()
-		w.engine.giveBack(b.deliveries)
-		return false
-	}
-	result := w.settle(b, answers, broken(err))
-	if result.lived {
-		w.sent++
-		w.slot.Succeed()
-	}
-	if len(result.again) > 0 {
-		w.limitRecipients(result.accepted, result.again)
-	}
-	if result.ended == (failure{}) {
-		return true
-	}
-	w.failed(result.ended)
-	return false
+	return true
 }
 
 // tally sums up the answers to a transaction.
@@ -125,7 +137,7 @@ type tally struct {
 // settle hands each recipient its outcome. Those without an answer are tried
 // again for the reason that the session ended, if not for a better one.
 func (w *worker) settle(b *batch, answers []smtpclient.Answer, ended failure) tally {
-	e, name := w.engine, w.lane.site.name
+	e := w.engine
 	result := tally{ended: ended}
 	for i, d := range b.deliveries {
 		var a smtpclient.Answer
@@ -133,7 +145,7 @@ func (w *worker) settle(b *batch, answers []smtpclient.Answer, ended failure) ta
 			a = answers[i]
 		}
 		if !decided(a) {
-			e.postpone(d, name, result.ended)
+			e.postpone(d, w.via(), result.ended)
 			continue
 		}
 		if a.Scope() == mail.ScopeSession {
@@ -148,7 +160,7 @@ func (w *worker) settle(b *batch, answers []smtpclient.Answer, ended failure) ta
 		if a.Reply.Positive() {
 			result.accepted++
 		}
-		e.answered(d, name, a)
+		w.settled(d, a)
 	}
 	return result
 }
@@ -182,13 +194,17 @@ func (w *worker) unreachable(ctx context.Context, b *batch, err error) {
 		w.engine.giveBack(b.deliveries)
 		return
 	}
+	if errors.Is(err, smtpclient.ErrSource) {
+		w.sourceless(b)
+		return
+	}
 	why := broken(err)
 	w.failed(why)
 	if asError(err).Scope == mail.ScopeSession {
 		w.engine.giveBack(b.deliveries) // our own trouble: no attempt was made
 	} else {
 		for _, d := range b.deliveries {
-			w.engine.postpone(d, w.lane.site.name, why)
+			w.engine.postpone(d, w.via(), why)
 		}
 	}
 	s := w.lane.site
@@ -197,6 +213,16 @@ func (w *worker) unreachable(ctx context.Context, b *batch, err error) {
 	if w.engine.options.Shaper.Paused(time.Now(), w.lane.target()) > 0 {
 		back = s.forfeit(w.lane)
 	}
+	s.mu.Unlock()
+	w.engine.giveBack(back)
+}
+
+// sourceless leaves what waits for the lane to other sources: the site is not
+// to blame.
+func (w *worker) sourceless(b *batch) {
+	s := w.lane.site
+	s.mu.Lock()
+	back := append(s.forfeit(w.lane), b.deliveries...)
 	s.mu.Unlock()
 	w.engine.giveBack(back)
 }

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/postrider-mta/postrider/event"
+	"github.com/postrider-mta/postrider/mta/route"
 	"github.com/postrider-mta/postrider/mta/shape"
 	"github.com/postrider-mta/postrider/mta/smtpclient"
 	"github.com/postrider-mta/postrider/queue"
@@ -17,10 +19,16 @@ type batch struct {
 	deliveries []*queue.Delivery
 	// prepared is what to send; nil until it is known.
 	prepared *prepared
+	// transaction is the same as the client is given it.
+	transaction smtpclient.Transaction
+	// begun is when it was offered to the server.
+	begun time.Time
+	// retried: a connection broke before the server had looked at it.
+	retried bool
 }
 
 // worker holds one slot of a lane, and its connection. Two goroutines work for
-// it: one prepares what the other sends, a message ahead.
+// it: one prepares what the other sends, a message ahead of those under way.
 type worker struct {
 	engine *Engine
 	lane   *lane
@@ -34,19 +42,34 @@ type worker struct {
 	connected, done chan struct{}
 	extensions      atomic.Pointer[smtpclient.Extensions]
 
+	// Guarded by site.mu. dialing: it never had a connection. reach is how many
+	// messages a round trip carries, as far as is known. resigned: it takes no
+	// more work.
+	dialing, resigned bool
+	reach             int
+
 	// Of the feeder alone: messages and recipients taken.
 	messages, recipients int
 
 	// Of the sender alone.
 	session Session
 	addr    netip.AddrPort
-	// sent counts the messages that this session has got an answer for.
-	sent int
+	host    route.Host
+	tls     *event.TLS
+	// flying is what the server has not answered yet, again what goes next
+	// because a connection broke before the server had looked at it.
+	flying, again []*batch
+	// single: this session was asked for one message at a time. sent counts
+	// those that it has got an answer for.
+	single bool
+	sent   int
+	// known is the reach that the lane was told.
+	known int
 }
 
 func newWorker(l *lane, slot *shape.Slot) *worker {
 	return &worker{
-		engine: l.site.engine, lane: l, slot: slot,
+		engine: l.site.engine, lane: l, slot: slot, dialing: true, reach: 1,
 		roused:    make(chan struct{}, 1),
 		connected: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -70,6 +93,9 @@ func (w *worker) dismiss() {
 // used up what its connection may carry.
 func (w *worker) overstays() bool {
 	if limit := w.slot.Limits().MessagesPerConnection; limit > 0 && w.messages >= limit {
+		return true
+	}
+	if w.slot.Surplus(time.Now()) {
 		return true
 	}
 	return w.recipients >= turn && (w.lane.site.starved || w.engine.capacity.pressed())
@@ -126,17 +152,59 @@ func (w *worker) pause(wait time.Duration) bool {
 func (w *worker) run() {
 	batches := make(chan *batch)
 	go w.feed(batches) // ends before run does: run drains batches
-	for b := range batches {
-		if !w.deliver(b) {
-			break
-		}
-	}
+	w.serve(batches)
+	w.land()
 	close(w.done)
 	for b := range batches {
 		w.engine.giveBack(b.deliveries)
 	}
+	for _, b := range w.again {
+		w.engine.giveBack(b.deliveries)
+	}
 	w.hangUp()
 	w.lane.site.leave(w)
+}
+
+// serve sends batches until there are no more, or the worker is of no more
+// use.
+func (w *worker) serve(batches <-chan *batch) {
+	for batches != nil || len(w.flying)+len(w.again) > 0 {
+		if len(w.again) > 0 {
+			b := w.again[0]
+			w.again = w.again[1:]
+			if !w.send(b) {
+				return
+			}
+			continue
+		}
+		select {
+		case b, more := <-batches:
+			if !more {
+				batches = nil
+			} else if !w.send(b) {
+				return
+			}
+		case r := <-w.results():
+			if !w.receive(r) {
+				return
+			}
+		}
+	}
+}
+
+// results are those of the connection; nil where there is none.
+func (w *worker) results() <-chan smtpclient.Result {
+	if w.session == nil {
+		return nil
+	}
+	return w.session.Results()
+}
+
+// land waits for the answers to what is under way.
+func (w *worker) land() {
+	for len(w.flying) > 0 {
+		w.receive(<-w.results())
+	}
 }
 
 // feed takes batches from the site and prepares them while the one before is

@@ -1,37 +1,29 @@
 package route
 
-import (
-	"net/netip"
-	"slices"
-)
+import "net/netip"
 
-// policy says to which addresses DNS and address literals may lead.
-type policy struct {
+// permissions say to which addresses DNS and address literals may lead.
+type permissions struct {
 	family   Family
 	loopback bool
 	private  bool
-	own      []netip.Addr
 	shared   netip.Prefix
 	nat64    netip.Prefix
 }
 
-func newPolicy(o Options) policy {
-	p := policy{
+func newPermissions(o Options) permissions {
+	return permissions{
 		family:   o.Family,
 		loopback: o.AllowLoopback,
-		private:  !o.RefusePrivate,
+		private:  o.AllowPrivate,
 		// RFC 6598, RFC 6052.
 		shared: netip.MustParsePrefix("100.64.0.0/10"),
 		nat64:  netip.MustParsePrefix("64:ff9b::/96"),
 	}
-	for _, addr := range o.Own {
-		p.own = append(p.own, addr.Unmap())
-	}
-	return p
 }
 
 // allows reports whether mail may go to addr.
-func (p policy) allows(addr netip.Addr) bool {
+func (p permissions) allows(addr netip.Addr) bool {
 	if v4 := addr.Unmap().Is4(); v4 && p.family == OnlyIPv6 || !v4 && p.family == OnlyIPv4 {
 		return false
 	}
@@ -49,13 +41,13 @@ func (p policy) allows(addr netip.Addr) bool {
 
 // isHere reports whether addr leads back to this host. All of 0.0.0.0/8 does on
 // common systems.
-func (p policy) isHere(addr netip.Addr) bool {
-	return addr.IsLoopback() || addr.IsUnspecified() || addr.Is4() && addr.As4()[0] == 0 || slices.Contains(p.own, addr)
+func (p permissions) isHere(addr netip.Addr) bool {
+	return addr.IsLoopback() || addr.IsUnspecified() || addr.Is4() && addr.As4()[0] == 0
 }
 
 // embedded returns the IPv4 address inside a NAT64 one (RFC 6052), since that
 // is where it leads.
-func (p policy) embedded(addr netip.Addr) netip.Addr {
+func (p permissions) embedded(addr netip.Addr) netip.Addr {
 	if !p.nat64.Contains(addr) {
 		return addr
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/mta/route/dane"
 )
 
 // question is a name, in lower case without its final dot, and a type.
@@ -29,7 +30,17 @@ type answer struct {
 	malformed int
 	addrs     []netip.Addr
 	texts     []string
-	ttl       time.Duration
+	tlsa      []dane.Record
+	// isAlias holds where a CNAME record was asked for and is there.
+	isAlias bool
+	ttl     time.Duration
+	// owner is the name that the answer is about, after all aliases.
+	owner string
+	// secure: a resolver that is trusted says that the answer, each alias on
+	// the way included, is authentic (RFC 4033 section 5).
+	secure bool
+	// stale: the answer is past its time, and no newer one could be had.
+	stale bool
 	// alias is where the question has to be asked again.
 	alias string
 }
@@ -41,7 +52,8 @@ type exchanger struct {
 }
 
 func (a answer) empty() bool {
-	return len(a.exchangers) == 0 && len(a.addrs) == 0 && len(a.texts) == 0 && !a.nullMX && a.malformed == 0
+	return len(a.exchangers) == 0 && len(a.addrs) == 0 && len(a.texts) == 0 && len(a.tlsa) == 0 && !a.isAlias &&
+		!a.nullMX && a.malformed == 0
 }
 
 const (
@@ -58,11 +70,11 @@ func digest(q question, reply *dns.Msg) (answer, error) {
 	if len(reply.Answer) > maxRecords {
 		return answer{}, fmt.Errorf("%d records in one answer", len(reply.Answer))
 	}
-	owner, ttl, err := followAliases(q.name, reply.Answer)
+	owner, ttl, err := followAliases(q, reply.Answer)
 	if err != nil {
 		return answer{}, err
 	}
-	a := answer{exists: reply.Rcode != dns.RcodeNameError, ttl: ttl}
+	a := answer{exists: reply.Rcode != dns.RcodeNameError, ttl: ttl, owner: owner}
 	for _, rr := range reply.Answer {
 		header := rr.Header()
 		if header.Class != dns.ClassINET || header.Rrtype != q.qtype || normalName(header.Name) != owner {
@@ -90,12 +102,14 @@ func digest(q question, reply *dns.Msg) (answer, error) {
 
 func seconds(ttl uint32) time.Duration { return time.Duration(ttl) * time.Second }
 
-// followAliases walks the CNAME records of one reply from name and returns the
-// last owner and the shortest time to live on the way.
-func followAliases(name string, records []dns.RR) (string, time.Duration, error) {
+// followAliases walks the CNAME records of one reply from the name asked for,
+// unless they are what was asked for, and returns the last owner and the
+// shortest time to live on the way.
+func followAliases(q question, records []dns.RR) (string, time.Duration, error) {
+	name := q.name
 	targets := make(map[string]*dns.CNAME)
 	for _, rr := range records {
-		if alias, ok := rr.(*dns.CNAME); ok {
+		if alias, ok := rr.(*dns.CNAME); ok && q.qtype != dns.TypeCNAME {
 			targets[normalName(alias.Hdr.Name)] = alias
 		}
 	}
@@ -131,6 +145,12 @@ func (a *answer) take(rr dns.RR) {
 		a.takeAddr(record.A)
 	case *dns.AAAA:
 		a.takeAddr(record.AAAA)
+	case *dns.CNAME:
+		a.isAlias = true
+	case *dns.TLSA:
+		// One that cannot be read still says that the host encrypts.
+		tlsa, _ := dane.FromRR(record)
+		a.tlsa = append(a.tlsa, tlsa)
 	case *dns.TXT:
 		a.texts = append(a.texts, unescape(strings.Join(record.Txt, "")))
 	}

@@ -21,10 +21,11 @@ func (r *resolver) query(ctx context.Context, q question) (answer, error) {
 			if ctx.Err() != nil {
 				return answer{}, failure
 			}
-			reply, err := r.exchange(ctx, server, q)
+			reply, err := r.exchange(ctx, server.addr, q)
 			if err == nil {
 				var a answer
 				if a, err = digest(q, reply); err == nil {
+					a.secure = server.trusted && reply.AuthenticatedData
 					return a, nil
 				}
 			}
@@ -39,6 +40,8 @@ func (r *resolver) query(ctx context.Context, q question) (answer, error) {
 func (r *resolver) exchange(ctx context.Context, server string, q question) (*dns.Msg, error) {
 	message := new(dns.Msg).SetQuestion(dns.Fqdn(q.name), q.qtype)
 	message.SetEdns0(payloadSize, false)
+	// It asks whether the answer is authentic (RFC 6840 section 5.7).
+	message.AuthenticatedData = true
 	reply, err := r.overEither(ctx, server, message)
 	if err == nil && (reply.Rcode == dns.RcodeFormatError || reply.Rcode == dns.RcodeNotImplemented) {
 		message = new(dns.Msg).SetQuestion(dns.Fqdn(q.name), q.qtype)

@@ -15,21 +15,23 @@ import (
 
 // exchangers returns the mail exchangers of domain by preference and name, the
 // domain itself where it has no MX record (RFC 5321 section 5.1).
-func (r *Router) exchangers(ctx context.Context, domain mail.Domain) ([]exchanger, error) {
+func (r *Router) exchangers(ctx context.Context, domain mail.Domain) ([]exchanger, nextHop, error) {
 	a, err := r.resolver.ask(ctx, question{string(domain), dns.TypeMX})
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrResolver, err)
+		return nil, nextHop{}, fmt.Errorf("%w: %w", ErrResolver, err)
 	case !a.exists:
-		return nil, ErrNoDomain
+		return nil, nextHop{}, ErrNoDomain
 	case a.nullMX:
-		return nil, ErrNullMX
+		return nil, nextHop{}, ErrNullMX
 	case len(a.exchangers) == 0 && a.malformed > 0:
-		return nil, fmt.Errorf("%w: %w", ErrNoHosts, errMalformed)
-	case len(a.exchangers) == 0:
-		return []exchanger{{name: domain}}, nil
+		return nil, nextHop{}, fmt.Errorf("%w: %w", ErrNoHosts, errMalformed)
 	}
-	return selectExchangers(a.exchangers, r.maxHosts), nil
+	hop := nextHop{domain: domain, owner: a.owner, secure: a.secure, direct: len(a.exchangers) == 0}
+	if hop.direct {
+		return []exchanger{{name: domain}}, hop, nil
+	}
+	return selectExchangers(a.exchangers, r.maxHosts), hop, nil
 }
 
 // errMalformed makes an ErrNoHosts one that may pass: somebody mistyped a

@@ -12,27 +12,43 @@ import (
 	"github.com/postrider-mta/postrider/internal/mail"
 )
 
+// candidate is a host with what DNS said of its name.
+type candidate struct {
+	Host
+	at located
+}
+
 // resolveHosts looks all hosts up at once and skips those without an address
-// that is allowed.
-func (r *Router) resolveHosts(ctx context.Context, exchangers []exchanger) ([]Host, error) {
+// that is allowed, and those that are no better than this host.
+func (r *Router) resolveHosts(ctx context.Context, exchangers []exchanger) ([]candidate, error) {
 	begun := make([]hostLookup, len(exchangers))
 	for i, e := range exchangers {
 		begun[i] = r.beginAddrs(e.name)
 	}
-	var hosts []Host
+	var hosts []candidate
 	var errs []error
+	limit := 1 << 16 // above every preference
 	for i, e := range exchangers {
-		addrs, err := r.filter(begun[i].wait(ctx, r.maxAddrs))
+		at, err := begun[i].wait(ctx, r.maxAddrs)
+		if r.self.isHost(e.name, withPort(at.addrs, r.port)) {
+			limit = min(limit, int(e.preference))
+		}
+		addrs, err := r.filter(at.addrs, err)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		hosts = append(hosts, Host{string(e.name), e.preference, withPort(addrs, r.port)})
+		host := Host{Name: string(e.name), Preference: e.preference, Addrs: withPort(addrs, r.port)}
+		hosts = append(hosts, candidate{host, at})
 	}
-	if len(hosts) == 0 {
-		return nil, worst(errs)
+	hosts = slices.DeleteFunc(hosts, func(c candidate) bool { return int(c.Preference) >= limit })
+	switch {
+	case len(hosts) > 0:
+		return hosts, nil
+	case limit == int(exchangers[0].preference):
+		return nil, ErrLoop
 	}
-	return hosts, nil
+	return nil, worst(errs)
 }
 
 // filter drops the addresses that the policy forbids.
@@ -40,7 +56,7 @@ func (r *Router) filter(addrs []netip.Addr, err error) ([]netip.Addr, error) {
 	if err != nil {
 		return nil, err
 	}
-	allowed := slices.DeleteFunc(addrs, func(addr netip.Addr) bool { return !r.policy.allows(addr) })
+	allowed := slices.DeleteFunc(slices.Clone(addrs), func(addr netip.Addr) bool { return !r.permissions.allows(addr) })
 	if len(allowed) == 0 {
 		return nil, ErrForbidden
 	}
@@ -73,9 +89,19 @@ func (r *Router) beginAddrs(name mail.Domain) hostLookup {
 	return begun
 }
 
+// located is where a host was found.
+type located struct {
+	addrs []netip.Addr
+	// owner is the host's name after all aliases.
+	owner string
+	// secure: every answer with addresses was authentic; stale: one was past its
+	// time.
+	secure, stale bool
+}
+
 // wait returns the addresses of a host in the order of the families; never
 // none without an error.
-func (l hostLookup) wait(ctx context.Context, limit int) ([]netip.Addr, error) {
+func (l hostLookup) wait(ctx context.Context, limit int) (located, error) {
 	found := make([]answer, len(l))
 	var failure error
 	for i, p := range l {
@@ -83,13 +109,19 @@ func (l hostLookup) wait(ctx context.Context, limit int) ([]netip.Addr, error) {
 		found[i], err = p.wait(ctx)
 		failure = cmp.Or(failure, err)
 	}
-	if addrs := mixFamilies(found, limit); len(addrs) > 0 {
-		return addrs, nil
+	at := located{addrs: mixFamilies(found, limit), secure: true}
+	for _, a := range found {
+		if len(a.addrs) > 0 {
+			at.owner, at.secure, at.stale = a.owner, at.secure && a.secure, at.stale || a.stale
+		}
 	}
-	if failure != nil {
-		return nil, fmt.Errorf("%w: %w", ErrResolver, failure)
+	switch {
+	case len(at.addrs) > 0:
+		return at, nil
+	case failure != nil:
+		return located{}, fmt.Errorf("%w: %w", ErrResolver, failure)
 	}
-	return nil, ErrNoHosts
+	return located{}, ErrNoHosts
 }
 
 // mixFamilies shuffles each family, puts the preferred one first, and leaves

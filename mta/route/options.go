@@ -1,7 +1,9 @@
 package route
 
 import (
+	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/mta/route/sts"
 )
 
 // Options of a Router. The zero Options asks the servers of /etc/resolv.conf.
@@ -26,12 +29,20 @@ type Options struct {
 	// AllowLoopback lets DNS and address literals lead to this host. Static
 	// routes always may.
 	AllowLoopback bool
-	// RefusePrivate forbids private and link-local addresses found in DNS or
-	// given as address literals. Static routes may lead to them all the same.
-	RefusePrivate bool
-	// Own lists addresses on which this host takes mail itself; they are
-	// treated as loopback addresses are.
-	Own []netip.Addr
+	// AllowPrivate lets them lead to private and link-local addresses. Static
+	// routes always may.
+	AllowPrivate bool
+	// Own lists where this host takes mail itself, and OwnNames under which
+	// names. Mail exchangers that are no better than ourselves are left out (RFC
+	// 5321 section 5.1).
+	Own      []netip.AddrPort
+	OwnNames []mail.Domain
+
+	Policies Policies
+
+	// Provider names the site of a destination whose most preferred mail
+	// exchanger is known; false leaves it to the exchanger's name. Nil for never.
+	Provider func(domain, exchanger string) (site string, known bool)
 
 	// MaxHosts bounds the mail exchangers of one route and MaxAddrs the
 	// addresses of one host; zero for 16 and 8.
@@ -39,6 +50,40 @@ type Options struct {
 
 	Timeouts Timeouts
 	Cache    Cache
+}
+
+// Policies says which policies of recipients' domains are kept, beside the
+// operator's own floor. The zero Policies keep none.
+type Policies struct {
+	// DANE keeps to TLSA records (RFC 7672), as far as the resolver's answers are
+	// authentic: those of a resolver on a loopback address that sets the AD bit,
+	// and with TrustResolver those of every one of Options.Resolver.
+	DANE, TrustResolver bool
+	// STS keeps to MTA-STS (RFC 8461).
+	STS bool
+	// STSStore keeps policies of MTA-STS over restarts; nil for none.
+	STSStore sts.Store
+	// RootCAs verify policy hosts; those of the system if nil.
+	RootCAs *x509.CertPool
+	// PolicyPort is where policy hosts listen; 443.
+	PolicyPort uint16
+	// Patience bounds how long a route waits for a policy host; 5 seconds.
+	Patience time.Duration
+	// Logger receives what becomes of STSStore; slog.Default if nil.
+	Logger *slog.Logger
+}
+
+// without says in words why a host may have no policy.
+func (p Policies) without() string {
+	switch {
+	case p.DANE && p.STS:
+		return "no authentic TLSA records, no MTA-STS policy"
+	case p.DANE:
+		return "no authentic TLSA records; MTA-STS is off"
+	case p.STS:
+		return "no MTA-STS policy; DANE is off"
+	}
+	return "DANE and MTA-STS are off"
 }
 
 // Static is a route that the operator sets.
@@ -126,47 +171,56 @@ func setDefault[T comparable](value *T, standard T) {
 	}
 }
 
-// servers returns the name servers as host:port.
-func (o Options) servers() ([]string, error) {
+// server is a recursive name server.
+type server struct {
+	// addr is host:port.
+	addr string
+	// trusted: its AD bit is believed.
+	trusted bool
+}
+
+// servers returns the name servers.
+func (o Options) servers() ([]server, error) {
 	if len(o.Resolver) == 0 {
 		return systemServers("/etc/resolv.conf")
 	}
-	var servers []string
+	var servers []server
 	for _, text := range o.Resolver {
-		server, err := parseServer(text)
+		addr, err := parseServer(text)
 		if err != nil {
 			return nil, err
 		}
-		servers = append(servers, server)
+		servers = append(servers, server{addr.String(), o.Policies.TrustResolver || addr.Addr().Unmap().IsLoopback()})
 	}
 	return servers, nil
 }
 
-func systemServers(path string) ([]string, error) {
+func systemServers(path string) ([]server, error) {
 	config, err := dns.ClientConfigFromFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("resolver configuration: %w", err)
 	}
 	if len(config.Servers) == 0 {
 		// resolv.conf(5): without a nameserver line the local one is meant.
-		return []string{"127.0.0.1:53"}, nil
+		return []server{{"127.0.0.1:53", true}}, nil
 	}
-	var servers []string
-	for _, server := range config.Servers {
-		servers = append(servers, net.JoinHostPort(server, config.Port))
+	var servers []server
+	for _, text := range config.Servers {
+		addr, err := netip.ParseAddr(text)
+		servers = append(servers, server{net.JoinHostPort(text, config.Port), err == nil && addr.Unmap().IsLoopback()})
 	}
 	return servers, nil
 }
 
-func parseServer(text string) (string, error) {
+func parseServer(text string) (netip.AddrPort, error) {
 	if addr, err := netip.ParseAddr(text); err == nil {
-		return netip.AddrPortFrom(addr, 53).String(), nil
+		return netip.AddrPortFrom(addr, 53), nil
 	}
 	server, err := netip.ParseAddrPort(text)
 	if err != nil || server.Port() == 0 {
-		return "", fmt.Errorf("resolver %q is not an IP address with or without a port", text)
+		return netip.AddrPort{}, fmt.Errorf("resolver %q is not an IP address with or without a port", text)
 	}
-	return server.String(), nil
+	return server, nil
 }
 
 // parseMatch brings a Match to its normal form.

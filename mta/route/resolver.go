@@ -7,12 +7,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // resolver asks recursive name servers and remembers their answers. A question
 // that many ask at once is sent once, on behalf of them all.
 type resolver struct {
-	servers  []string
+	servers  []server
 	timeouts Timeouts
 	bounds   Cache
 	cache    *cache
@@ -48,7 +50,7 @@ const (
 
 var errClosed = errors.New("resolver is closed")
 
-func newResolver(servers []string, timeouts Timeouts, bounds Cache) *resolver {
+func newResolver(servers []server, timeouts Timeouts, bounds Cache) *resolver {
 	ctx, stop := context.WithCancel(context.Background())
 	return &resolver{
 		servers: servers, timeouts: timeouts, bounds: bounds, cache: newCache(bounds.Entries),
@@ -115,7 +117,9 @@ func (p pending) wait(ctx context.Context) (answer, error) {
 		return p.flight.answer, p.flight.err
 	case <-overdue:
 		p.resolver.counters.stale.Add(1)
-		return p.known.answer, nil
+		old := p.known.answer
+		old.stale = true
+		return old, nil
 	case <-ctx.Done():
 		return answer{}, ctx.Err()
 	}
@@ -161,15 +165,15 @@ func (r *resolver) refresh(q question) (answer, error) {
 }
 
 // entry dates an answer. That a name does not exist never serves stale: it
-// would end mail. That it has no MX record does, or domains without one could
-// not be reached while DNS is down.
+// would end mail, except that no TLSA record does. That it has no MX record
+// does, or domains without one could not be reached while DNS is down.
 func (r *resolver) entry(q question, a answer, now time.Time) entry {
 	longest := r.bounds.MaxTTL
 	if a.empty() {
 		longest = r.bounds.NegativeTTL
 	}
 	e := entry{question: q, answer: a, fresh: now.Add(min(max(a.ttl, r.bounds.MinTTL), longest))}
-	if a.exists {
+	if a.exists || q.qtype == dns.TypeTLSA {
 		e.stale = e.fresh.Add(r.bounds.StaleFor)
 	}
 	return e
@@ -177,6 +181,7 @@ func (r *resolver) entry(q question, a answer, now time.Time) entry {
 
 func (r *resolver) fail(q question, cause error, now time.Time) (answer, error) {
 	known, ok := r.cache.get(q)
+	known.answer.stale = true
 	if !ok || !now.Before(known.stale) {
 		known = entry{question: q, answer: answer{}, failure: cause}
 	} else {
@@ -197,8 +202,11 @@ func (r *resolver) resolve(ctx context.Context, q question) (answer, error) {
 	}
 	asked := q
 	seen := []string{q.name}
+	secure := true
 	for {
 		a, err := r.query(ctx, asked)
+		secure = secure && a.secure
+		a.secure = secure // every step must be
 		if err != nil || a.alias == "" {
 			return a, err
 		}

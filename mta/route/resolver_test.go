@@ -225,7 +225,7 @@ func FuzzRouteOverTheWire(f *testing.F) {
 	f.Cleanup(func() { _ = server.Close() })
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		server.Fault(".", testmx.DNSFault{Raw: raw})
-		options := route.Options{Resolver: []string{server.Addr()}, Timeouts: route.Timeouts{Query: 20 * time.Millisecond, Total: 50 * time.Millisecond}}
+		options := route.Options{Resolver: []string{server.Addr()}, Timeouts: route.Timeouts{Query: 20 * time.Millisecond, Total: 50 * time.Millisecond}, Policies: route.Policies{DANE: true}}
 		router, err := route.New(options)
 		if err != nil {
 			t.Fatal(err)

@@ -9,17 +9,26 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/mta/route/sts"
 )
 
 // Router finds routes. Its methods may be called from any goroutine.
 type Router struct {
-	static   table
-	policy   policy
-	resolver *resolver
-	families []uint16
-	port     uint16
-	maxHosts int
-	maxAddrs int
+	static      table
+	permissions permissions
+	self        self
+	resolver    *resolver
+	families    []uint16
+	port        uint16
+	maxHosts    int
+	maxAddrs    int
+	// dane: TLSA records are looked for.
+	dane bool
+	// sts is nil where MTA-STS is not kept to.
+	sts      *sts.Cache
+	provider func(domain, exchanger string) (string, bool)
+	// without says in words why a host may have no policy.
+	without string
 }
 
 // New checks the options. It asks nothing of DNS; Close ends what Route starts.
@@ -33,19 +42,32 @@ func New(options Options) (*Router, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Router{
-		static:   static,
-		policy:   newPolicy(options),
-		resolver: newResolver(servers, options.Timeouts, options.Cache),
-		families: options.Family.order(),
-		port:     options.Port,
-		maxHosts: options.MaxHosts,
-		maxAddrs: options.MaxAddrs,
-	}, nil
+	r := &Router{
+		static:      static,
+		permissions: newPermissions(options),
+		self:        newSelf(options),
+		provider:    options.Provider,
+		resolver:    newResolver(servers, options.Timeouts, options.Cache),
+		families:    options.Family.order(),
+		port:        options.Port,
+		maxHosts:    options.MaxHosts,
+		maxAddrs:    options.MaxAddrs,
+		dane:        options.Policies.DANE,
+		without:     options.Policies.without(),
+	}
+	if options.Policies.STS {
+		r.sts = r.newSTS(options.Policies)
+	}
+	return r, nil
 }
 
 // Close ends look-ups under way and waits for them.
-func (r *Router) Close() { r.resolver.close() }
+func (r *Router) Close() {
+	if r.sts != nil {
+		r.sts.Close()
+	}
+	r.resolver.close()
+}
 
 // Stats counts what was asked of DNS since the start.
 type Stats struct {
@@ -54,26 +76,37 @@ type Stats struct {
 	Queries, Hits, Stale, Failures uint64
 	// Entries in the cache now.
 	Entries int
+	// STS counts policies of MTA-STS.
+	STS sts.Stats
 }
 
 // Stats returns the counters.
 func (r *Router) Stats() Stats {
 	c := &r.resolver.counters
-	return Stats{
+	stats := Stats{
 		Queries: c.queries.Load(), Hits: c.hits.Load(), Stale: c.stale.Load(), Failures: c.failures.Load(),
 		Entries: r.resolver.cache.len(),
 	}
+	if r.sts != nil {
+		stats.STS = r.sts.Stats()
+	}
+	return stats
 }
 
 // Route returns where mail for domain goes. Every error is an *Error.
 func (r *Router) Route(ctx context.Context, domain mail.Domain) (*Route, error) {
 	route, err := r.route(ctx, domain)
-	if err != nil {
-		return nil, newError(domain, err)
+	if err == nil {
+		return route, nil
 	}
-	return route, nil
+	failure := newError(domain, err)
+	if route != nil {
+		failure.Findings = route.Findings
+	}
+	return nil, failure
 }
 
+// route may return a route with findings beside an error.
 func (r *Router) route(ctx context.Context, domain mail.Domain) (*Route, error) {
 	if static, ok := r.static.find(domain); ok {
 		return r.throughStatic(ctx, static)
@@ -81,16 +114,30 @@ func (r *Router) route(ctx context.Context, domain mail.Domain) (*Route, error) 
 	if addr, ok := domain.Literal(); ok {
 		return r.toLiteral(domain, addr)
 	}
-	exchangers, err := r.exchangers(ctx, domain)
+	r.foresee(domain)
+	exchangers, hop, err := r.exchangers(ctx, domain)
 	if err != nil {
 		return nil, err
 	}
-	hosts, err := r.resolveHosts(ctx, exchangers)
+	candidates, err := r.resolveHosts(ctx, exchangers)
 	if err != nil {
 		return nil, err
 	}
-	shuffleEqual(hosts)
-	return &Route{Site: site(exchangers[0].name), Hosts: hosts}, nil
+	route := &Route{Site: r.site(domain, exchangers[0].name)}
+	if err := r.protect(ctx, route, candidates, hop); err != nil {
+		return route, err
+	}
+	shuffleEqual(route.Hosts)
+	return route, nil
+}
+
+func (r *Router) site(domain, exchanger mail.Domain) string {
+	if r.provider != nil {
+		if name, known := r.provider(string(domain), string(exchanger)); known {
+			return name
+		}
+	}
+	return site(exchanger)
 }
 
 // LookupTXT returns the TXT records of name, each with its strings joined; none
@@ -104,10 +151,14 @@ func (r *Router) LookupTXT(ctx context.Context, name string) ([]string, error) {
 }
 
 func (r *Router) toLiteral(domain mail.Domain, addr netip.Addr) (*Route, error) {
-	if !r.policy.allows(addr) {
+	door := netip.AddrPortFrom(addr, r.port)
+	switch {
+	case r.self.hasAddr(door):
+		return nil, ErrLoop
+	case !r.permissions.allows(addr):
 		return nil, ErrForbidden
 	}
-	host := Host{Name: addr.String(), Addrs: []netip.AddrPort{netip.AddrPortFrom(addr, r.port)}}
+	host := Host{Name: addr.String(), Addrs: []netip.AddrPort{door}, TLS: unprotected(domain, "an address literal has no policy")}
 	return &Route{Site: string(domain), Hosts: []Host{host}}, nil
 }
 
@@ -121,7 +172,10 @@ func (r *Router) throughStatic(ctx context.Context, static staticRoute) (*Route,
 			failure = cmp.Or(failure, err)
 			continue
 		}
-		route.Hosts = append(route.Hosts, Host{h.host(), uint16(min(i, 65535)), withPort(addrs, h.port)})
+		route.Hosts = append(route.Hosts, Host{
+			Name: h.host(), Preference: uint16(min(i, 65535)), Addrs: withPort(addrs, h.port),
+			TLS: Protection{Floor: static.relay.TLS, Reason: "set by a static route"},
+		})
 	}
 	if len(route.Hosts) == 0 {
 		return nil, fmt.Errorf("%w: host of the static route: %w", ErrResolver, failure)
@@ -137,5 +191,6 @@ func (r *Router) staticAddrs(ctx context.Context, h staticHost) ([]netip.Addr, e
 		// RFC 6761 section 6.3: not a question for DNS.
 		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, nil
 	}
-	return r.beginAddrs(h.name).wait(ctx, r.maxAddrs)
+	at, err := r.beginAddrs(h.name).wait(ctx, r.maxAddrs)
+	return at.addrs, err
 }

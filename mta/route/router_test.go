@@ -32,7 +32,7 @@ func TestRoutesFromDNS(t *testing.T) {
 		"hosted.example. 60 IN MX 0 hosted-example.mail.protection.provider.co.uk.",
 		"hosted-example.mail.protection.provider.co.uk. 60 IN A 198.51.100.7",
 	)
-	router := newRouter(t, server, func(o *route.Options) { o.Port = 2525 })
+	router := newRouter(t, server, func(o *route.Options) { o.Port, o.AllowPrivate = 2525, true })
 	for _, tc := range []struct{ domain, site, hosts string }{
 		{"two.example", "mx.example", "first.mx.example/10=198.51.100.1:2525,[2001:db8::1]:2525 backup.mx.example/20=198.51.100.2:2525"},
 		{"implicit.example", "implicit.example", "implicit.example/0=198.51.100.3:2525"},
@@ -64,7 +64,14 @@ func TestFailures(t *testing.T) {
 		"local.example. 60 IN A 127.0.0.1", "unspecified.example. 60 IN A 0.0.0.0",
 		"localv6.example. 60 IN AAAA ::1", "mapped.example. 60 IN AAAA ::ffff:127.0.0.1",
 		"nat64.example. 60 IN AAAA 64:ff9b::7f00:1", "multicast.example. 60 IN A 224.0.0.1",
-		"own.example. 60 IN A 198.51.100.99", "private.example. 60 IN A 192.168.0.1",
+		"own.example. 60 IN A 198.51.100.99", "other.example. 60 IN A 198.51.100.98",
+		"best.example. 60 IN MX 10 own.example.", "best.example. 60 IN MX 10 other.example.", "best.example. 60 IN MX 20 other.example.",
+		"byname.example. 60 IN MX 5 ourselves.example.", "byname.example. 60 IN MX 6 other.example.",
+		"ourselves.example. 60 IN A 198.51.100.97",
+		"primarygone.example. 60 IN MX 1 gone.mx.example.", "primarygone.example. 60 IN MX 2 own.example.",
+		"primarydoubtful.example. 60 IN MX 1 broken.example.", "primarydoubtful.example. 60 IN MX 2 own.example.",
+		"linklocal.example. 60 IN A 169.254.169.254", "shared.example. 60 IN A 100.64.0.1", "unique.example. 60 IN AAAA fd00::1",
+		"private.example. 60 IN A 192.168.0.1",
 		"circle.example. 60 IN CNAME round.example.", "round.example. 60 IN CNAME circle.example.",
 		"dangling.example. 60 IN CNAME gone.example.",
 	)
@@ -74,8 +81,8 @@ func TestFailures(t *testing.T) {
 	server.Fault("noise.example", testmx.DNSFault{Raw: []byte("\x00\x00\x81\x80 this is no DNS message at all")})
 	server.Fault("short.example", testmx.DNSFault{Raw: []byte{0, 0, 1}})
 	router := newRouter(t, server, func(o *route.Options) {
-		o.Own = []netip.Addr{netip.MustParseAddr("198.51.100.99")}
-		o.RefusePrivate = true
+		o.Own = []netip.AddrPort{netip.MustParseAddrPort("198.51.100.99:25")}
+		o.OwnNames = []mail.Domain{"ourselves.example"}
 	})
 	for _, tc := range []struct {
 		domain   string
@@ -102,7 +109,16 @@ func TestFailures(t *testing.T) {
 		{"nat64.example", route.ErrForbidden, 550, "5.4.4"},
 		{"unspecified.example", route.ErrForbidden, 550, "5.4.4"},
 		{"multicast.example", route.ErrForbidden, 550, "5.4.4"},
-		{"own.example", route.ErrForbidden, 550, "5.4.4"},
+		{"own.example", route.ErrLoop, 550, "5.4.6"},
+		{"best.example", route.ErrLoop, 550, "5.4.6"},
+		{"byname.example", route.ErrLoop, 550, "5.4.6"},
+		{"ourselves.example", route.ErrLoop, 550, "5.4.6"},
+		{"[198.51.100.99]", route.ErrLoop, 550, "5.4.6"},
+		{"primarygone.example", route.ErrNoHosts, 550, "5.1.2"},
+		{"primarydoubtful.example", route.ErrResolver, 451, "4.4.3"},
+		{"linklocal.example", route.ErrForbidden, 550, "5.4.4"},
+		{"shared.example", route.ErrForbidden, 550, "5.4.4"},
+		{"unique.example", route.ErrForbidden, 550, "5.4.4"},
 		{"private.example", route.ErrForbidden, 550, "5.4.4"},
 		{"[127.0.0.1]", route.ErrForbidden, 550, "5.4.4"},
 		{"[IPv6:::1]", route.ErrForbidden, 550, "5.4.4"},
@@ -110,6 +126,31 @@ func TestFailures(t *testing.T) {
 		t.Run(tc.domain, func(t *testing.T) {
 			wantFailure(t, router, tc.domain, tc.cause, tc.code, tc.enhanced)
 		})
+	}
+}
+
+// TestBackup: only exchangers that are better than ourselves are used.
+func TestBackup(t *testing.T) {
+	server := startDNS(t,
+		"a.example. 60 IN MX 10 first.example.", "a.example. 60 IN MX 20 us.example.",
+		"a.example. 60 IN MX 20 equal.example.", "a.example. 60 IN MX 30 last.example.",
+		"first.example. 60 IN A 198.51.100.1", "us.example. 60 IN A 198.51.100.2", "us.example. 60 IN AAAA 2001:db8::2",
+		"equal.example. 60 IN A 198.51.100.3", "last.example. 60 IN A 198.51.100.4")
+	for own, want := range map[string]int{
+		"[2001:db8::2]:25": 1, "[::ffff:198.51.100.2]:25": 1, "198.51.100.4:25": 3, "198.51.100.2:2525": 4, "198.51.100.9:25": 4,
+	} {
+		router := newRouter(t, server, func(o *route.Options) { o.Own = []netip.AddrPort{netip.MustParseAddrPort(own)} })
+		got := mustRoute(t, router, "a.example").Hosts
+		if len(got) != want || got[0].Name != "first.example" {
+			t.Errorf("own %s: %d hosts, want %d", own, len(got), want)
+		}
+	}
+}
+
+func TestOwnAddrs(t *testing.T) {
+	own, err := route.OwnAddrs([]netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:25"), netip.MustParseAddrPort("198.51.100.1:587")})
+	if err != nil || !slices.Contains(own, netip.MustParseAddrPort("127.0.0.1:25")) || !slices.Contains(own, netip.MustParseAddrPort("198.51.100.1:587")) {
+		t.Errorf("%v, %v", own, err)
 	}
 }
 

@@ -19,11 +19,15 @@ type Route struct {
 	Hosts []Host
 	// Relay holds for a static route; nil for one from DNS.
 	Relay *Relay
+	// Findings are what policies found wrong on the way, hosts that they took
+	// out included.
+	Findings []Finding
 }
 
 // Key is equal for two routes exactly when a connection for one serves the
-// other: the same hosts, in the same groups of preference, with the same
-// relay. The random order within a group does not matter.
+// other: the same hosts, in the same groups of preference, under the same
+// protection, with the same relay. The random order within a group does not
+// matter.
 func (r *Route) Key() string {
 	hosts := slices.Clone(r.Hosts)
 	slices.SortFunc(hosts, func(a, b Host) int {
@@ -39,6 +43,9 @@ func (r *Route) Key() string {
 			fmt.Fprintf(&b, ":%d", h.Addrs[0].Port())
 		}
 		b.WriteByte(' ')
+		if key := h.TLS.Key(); key != "" {
+			b.WriteString("(" + key + ") ")
+		}
 	}
 	if r.Relay != nil {
 		fmt.Fprintf(&b, "relay %q %s %t", r.Relay.Username, r.Relay.TLS, r.Relay.ImplicitTLS)
@@ -54,6 +61,8 @@ type Host struct {
 	Preference uint16
 	// Addrs in the order in which they are to be tried.
 	Addrs []netip.AddrPort
+	// TLS is what a connection to the host must prove.
+	TLS Protection
 }
 
 // Relay is what a static route adds.
@@ -69,6 +78,8 @@ type Error struct {
 	Domain mail.Domain
 	Reply  mail.Reply
 	Err    error
+	// Findings are what policies found wrong on the way.
+	Findings []Finding
 }
 
 // Error names the domain and the cause.
@@ -88,7 +99,11 @@ var (
 	ErrNoHosts = errors.New("domain has no mail exchanger")
 	// ErrResolver: DNS did not answer; 451 4.4.3.
 	ErrResolver = errors.New("name resolution failed")
-	// ErrForbidden: every address is one that the configuration forbids; 550
-	// 5.4.4 hosts on loopback or unspecified addresses.
+	// ErrForbidden: every address is one that the configuration forbids, such as
+	// those of loopback interfaces and private networks; 550 5.4.4.
 	ErrForbidden = errors.New("mail exchanger has no allowed address")
+	// ErrLoop: the best mail exchanger is this host; 550 5.4.6.
+	ErrLoop = errors.New("mail for the domain loops back to this host")
+	// ErrPolicy: a policy of the domain leaves no host; 451 4.7.5.
+	ErrPolicy = errors.New("TLS policy leaves no mail exchanger")
 )

@@ -2,32 +2,39 @@ package shape
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/postrider-mta/postrider/internal/mail"
 )
 
 // Target is what a connection is for.
 type Target struct {
 	// Source and Site carry the limits.
 	Source, Site string
-	// Route names the hosts behind the site that one connection can serve.
-	// Back-off is kept for each route of a site apart: a provider's customer
-	// with a dead host of their own must not stop the others.
+	// Route names the hosts behind the site that one connection can serve,
+	// separated by spaces. Back-off is kept for each route of a site apart: a
+	// provider's customer with a dead host of their own must not stop the
+	// others.
 	Route string
 }
 
 // Shaper decides when a connection may be opened and a message sent. It knows
 // no clock and does no I/O: every answer is a decision over the time given. It
 // is safe for concurrent use.
+//
+// Locks are taken in the order Shaper.mu, site.mu, then one of warmUps.mu and
+// blocks.mu, warmUp.mu.
 type Shaper struct {
-	// options but for the limits, which limits has now.
+	// options but for what conducts and warmUps have now.
 	options Options
+	warmUps warmUps
+	blocks  blocks
+	// probes under way.
+	probes atomic.Int64
 
-	mu     sync.Mutex
-	limits limitTable
-	sites  map[siteKey]*site
-	reaped time.Time
+	mu       sync.Mutex
+	conducts conducts
+	sites    map[siteKey]*site
+	reaped   time.Time
 }
 
 type siteKey struct{ source, name string }
@@ -35,14 +42,22 @@ type siteKey struct{ source, name string }
 // New returns a Shaper that knows no site yet.
 func New(options Options) *Shaper {
 	options = options.withDefaults()
-	return &Shaper{options: options, limits: options.table(), sites: map[siteKey]*site{}}
+	s := &Shaper{options: options, conducts: options.conducts(), sites: map[siteKey]*site{}}
+	s.warmUps.configure(options.Warming)
+	return s
 }
 
-// Limits returns what the configuration allows for a site.
+// Limits returns what the configuration and the provider's rules allow for a
+// site. Connections is always set.
 func (s *Shaper) Limits(siteName string) Limits {
+	return s.conduct(siteName).limits
+}
+
+// conduct is how a site is to be treated now.
+func (s *Shaper) conduct(siteName string) conduct {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.limits.of(siteName)
+	return s.conducts.of(siteName, "")
 }
 
 // Connect asks for a connection. It returns a slot, which must be closed when
@@ -52,24 +67,43 @@ func (s *Shaper) Connect(now time.Time, t Target) (*Slot, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reap(now)
-	key := siteKey{t.Source, t.Site}
-	held, ok := s.sites[key]
-	if !ok {
-		held = newSite(key, s.limits.of(t.Site))
-		s.sites[key] = held
-	}
+	held := s.site(t)
 	held.mu.Lock()
 	defer held.mu.Unlock()
 	r := held.route(t.Route)
-	if wait := r.until.Sub(now); wait > 0 {
+	if wait := max(r.until.Sub(now), held.closed(now)); wait > 0 {
 		return nil, wait
 	}
-	if held.active >= held.limits.Connections || r.active >= int(r.window) {
+	if held.active >= held.connections(now) || r.active >= int(r.window) {
 		return nil, 0
+	}
+	probe := r.failures > 0
+	if probe && s.probes.Load() >= int64(s.options.MaxProbes) {
+		return nil, s.turn()
+	}
+	if probe {
+		s.probes.Add(1)
 	}
 	held.active++
 	r.active++
-	return &Slot{shaper: s, site: held, route: r, incident: r.incidents}, 0
+	return &Slot{shaper: s, site: held, route: r, incident: r.incidents, begun: now, probe: probe}, 0
+}
+
+// turn is how long a probe waits for its turn: not as long as the others.
+func (s *Shaper) turn() time.Duration {
+	return time.Second + time.Duration(s.options.Random()*float64(time.Second))
+}
+
+// site returns the state of a target's. The caller holds s.mu.
+func (s *Shaper) site(t Target) *site {
+	key := siteKey{t.Source, t.Site}
+	held, ok := s.sites[key]
+	if !ok {
+		c := s.conducts.of(t.Site, t.Route)
+		held = newSite(key, c, s.warmUps.of(t.Source, &c))
+		s.sites[key] = held
+	}
+	return held
 }
 
 // Paused says how long a route is still left alone; zero when it is not.
@@ -82,10 +116,24 @@ func (s *Shaper) Paused(now time.Time, t Target) time.Duration {
 	}
 	held.mu.Lock()
 	defer held.mu.Unlock()
+	paused := held.closed(now)
 	if r, ok := held.routes[t.Route]; ok {
-		return max(r.until.Sub(now), 0)
+		paused = max(paused, r.until.Sub(now))
 	}
-	return 0
+	return paused
+}
+
+// sitePaused reports that nothing is sent to a site for now.
+func (s *Shaper) sitePaused(now time.Time, key siteKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held, ok := s.sites[key]
+	if !ok {
+		return false
+	}
+	held.mu.Lock()
+	defer held.mu.Unlock()
+	return held.paused(now) > 0
 }
 
 // release forgets a site as soon as nothing about it is worth remembering.
@@ -94,7 +142,7 @@ func (s *Shaper) release(now time.Time, held *site) {
 	defer s.mu.Unlock()
 	held.mu.Lock()
 	defer held.mu.Unlock()
-	if held.idle(now, s.options.Idle) {
+	if held.idle(now, s.options.Idle) && s.sites[held.key] == held {
 		delete(s.sites, held.key)
 	}
 }
@@ -117,54 +165,4 @@ func (s *Shaper) reap(now time.Time) {
 		}
 		held.mu.Unlock()
 	}
-}
-
-// site is the state of one (source, site).
-type site struct {
-	key    siteKey
-	limits Limits
-
-	mu     sync.Mutex
-	active int
-	rate   meter
-	routes map[string]*routeState
-}
-
-func newSite(key siteKey, limits Limits) *site {
-	return &site{key: key, limits: limits, rate: newMeter(limits.Rate), routes: map[string]*routeState{}}
-}
-
-// routeState is what was learned of one route.
-type routeState struct {
-	active, established int
-	// window is how many connections the route gets: whole ones count.
-	window float64
-	// failures in a row, each one incident with however many connections it
-	// took along.
-	failures  int
-	incidents uint64
-	until     time.Time
-	reason    string
-	cause     mail.Reply
-}
-
-func (s *site) route(name string) *routeState {
-	r, ok := s.routes[name]
-	if !ok {
-		r = &routeState{window: float64(s.limits.Connections)}
-		s.routes[name] = r
-	}
-	return r
-}
-
-// idle drops the routes that are as good as new, and those last paused longer
-// than keep ago, and reports that nothing is left to remember.
-func (s *site) idle(now time.Time, keep time.Duration) bool {
-	for name, r := range s.routes {
-		fresh := r.failures == 0 && int(r.window) == s.limits.Connections
-		if r.active == 0 && !r.until.After(now) && (fresh || now.Sub(r.until) >= keep) {
-			delete(s.routes, name)
-		}
-	}
-	return s.active == 0 && len(s.routes) == 0 && s.rate.full(now)
 }

@@ -74,17 +74,7 @@ func probe(t *testing.T, s *Shaper, now time.Time) time.Duration {
 func TestBackoffGrowsAndProbesOnce(t *testing.T) {
 	s := New(Options{Backoff: Backoff{First: time.Second, Factor: 2, Max: 5 * time.Second}, Random: steady})
 	now := start()
-	first, _ := s.Connect(now, target("d"))
-	second, _ := s.Connect(now, target("d"))
-	first.Fail(now, "refused", mail.Reply{Code: 421})
-	second.Fail(now, "refused", mail.Reply{}) // the same incident
-	first.Close(now)
-	second.Close(now)
-	if got := s.Paused(now, target("d")); got != time.Second {
-		t.Errorf("first pause %v", got)
-	}
-	now = now.Add(time.Second)
-	for _, want := range []time.Duration{2, 4, 5, 5} {
+	for _, want := range []time.Duration{1, 2, 4, 5, 5} {
 		got := probe(t, s, now)
 		if got != want*time.Second {
 			t.Errorf("pause %v, want %vs", got, int(want))
@@ -93,6 +83,92 @@ func TestBackoffGrowsAndProbesOnce(t *testing.T) {
 			t.Errorf("slot %v, wait %v within the pause", slot, wait)
 		}
 		now = now.Add(got)
+	}
+}
+
+// established returns so many connections that carry mail.
+func established(t *testing.T, s *Shaper, now time.Time, to Target, count int) []*Slot {
+	t.Helper()
+	var slots []*Slot
+	for range count {
+		slot, wait := s.Connect(now, to)
+		if slot == nil {
+			t.Fatalf("%d connections and no more, wait %v", len(slots), wait)
+		}
+		slot.Establish()
+		slot.Succeed()
+		slots = append(slots, slot)
+	}
+	return slots
+}
+
+func TestOneIncidentPausesOnce(t *testing.T) {
+	s := New(Options{Backoff: Backoff{First: time.Second}, Random: steady})
+	now := start()
+	slots := established(t, s, now, target("d"), 1)
+	for range 3 {
+		slot, _ := s.Connect(now, target("d"))
+		slots = append(slots, slot)
+		slots[0].Succeed()
+	}
+	slots[0].Close(now)
+	for _, slot := range slots[1:] {
+		slot.Fail(now, "connection refused", mail.Reply{})
+		slot.Close(now)
+	}
+	if got := s.Paused(now, target("d")); got != time.Second {
+		t.Errorf("three connections of one incident pause for %v", got)
+	}
+}
+
+func TestNewRouteIsTriedByOneConnection(t *testing.T) {
+	s := New(Options{Default: Limits{Connections: 10}})
+	now := start()
+	slot, _ := s.Connect(now, target("d"))
+	if second, wait := s.Connect(now, target("d")); second != nil || wait != 0 {
+		t.Errorf("a second one, wait %v", wait)
+	}
+	slot.Establish()
+	second, _ := s.Connect(now, target("d"))
+	if third, _ := s.Connect(now, target("d")); second == nil || third != nil {
+		t.Errorf("second %v, third %v after the server answered", second, third)
+	}
+	for range 8 {
+		slot.Succeed()
+	}
+	established(t, s, now, target("d"), 8)
+}
+
+func TestProbesLeaveRoom(t *testing.T) {
+	s := New(Options{MaxProbes: 3, Random: steady})
+	now := start()
+	for i := range 10 {
+		slot, _ := s.Connect(now, target(fmt.Sprint("dead", i)))
+		slot.Fail(now, "timed out", mail.Reply{})
+		slot.Close(now)
+	}
+	now = now.Add(10 * time.Second)
+	var probes []*Slot
+	for i := range 10 {
+		slot, wait := s.Connect(now, target(fmt.Sprint("dead", i)))
+		if slot != nil {
+			probes = append(probes, slot)
+		} else if wait <= 0 || wait > 2*time.Second {
+			t.Errorf("wait %v for a turn", wait)
+		}
+	}
+	if len(probes) != 3 {
+		t.Fatalf("%d probes at once", len(probes))
+	}
+	probes[0].Establish()
+	probes[1].Close(now)
+	for i := range 2 {
+		if slot, _ := s.Connect(now, target(fmt.Sprint("dead", 5+i))); slot == nil {
+			t.Errorf("no room for probe %d although one ended", i)
+		}
+	}
+	if slot, _ := s.Connect(now, target("alive")); slot == nil {
+		t.Error("probes keep others waiting")
 	}
 }
 
@@ -133,37 +209,59 @@ func TestGrowsBackGradually(t *testing.T) {
 	}
 }
 
-func TestFailuresBesideWorkingConnections(t *testing.T) {
-	s := New(Options{Backoff: Backoff{First: time.Second}, Random: steady})
+// TestTurnedAwayBesideWorkingConnections: what holds goes on and is replaced
+// at once; more is tried after a while, ever later.
+func TestTurnedAwayBesideWorkingConnections(t *testing.T) {
+	s := New(Options{Random: steady})
 	now := start()
-	var working []*Slot
-	for range 3 {
-		slot, _ := s.Connect(now, target("d"))
-		slot.Establish()
-		slot.Succeed()
-		working = append(working, slot)
-	}
-	for range 5 {
+	working := established(t, s, now, target("d"), 3)
+	var waits []time.Duration
+	for range 4 {
 		extra, _ := s.Connect(now, target("d"))
 		if extra == nil {
 			t.Fatal("no further connection is tried")
 		}
-		extra.Fail(now, "too many connections", mail.Reply{Code: 421})
+		extra.Fail(now, "turned away", mail.Reply{Code: 421})
 		extra.Close(now)
-		if pause := s.Paused(now, target("d")); pause != time.Second {
-			t.Errorf("pause %v", pause)
+		if pause := s.Paused(now, target("d")); pause != 0 {
+			t.Errorf("pause %v beside connections that work", pause)
 		}
-		now = now.Add(time.Second)
-		if over, _ := s.Connect(now, target("d")); over != nil {
-			t.Error("more than what works")
+		working[0].Close(now)
+		working = append(working[1:], established(t, s, now, target("d"), 1)...)
+		tried := now
+		for now = now.Add(time.Second); ; now = now.Add(time.Second) {
+			if over, _ := s.Connect(now, target("d")); over != nil {
+				over.Close(now)
+				break
+			}
 		}
-		for range 4 {
-			working[0].Succeed()
-		}
+		waits = append(waits, now.Sub(tried).Round(time.Minute))
+	}
+	if want := []time.Duration{2 * time.Minute, 3 * time.Minute, 5 * time.Minute, 9 * time.Minute}; fmt.Sprint(waits) != fmt.Sprint(want) {
+		t.Errorf("one more is tried after %v, want %v", waits, want)
 	}
 	working[0].Fail(now, "421 after messages", mail.Reply{Code: 421})
 	if s.Paused(now, target("d")) > 0 {
 		t.Error("a connection that had carried messages pauses the site")
+	}
+}
+
+func TestSurplusIsAskedToGo(t *testing.T) {
+	s := New(Options{})
+	now := start()
+	slots := established(t, s, now, target("d"), 5)
+	s.Configure(Options{Default: Limits{Connections: 3}})
+	going := 0
+	for range 2 {
+		going = 0
+		for _, slot := range slots {
+			if slot.Surplus(now) {
+				going++
+			}
+		}
+	}
+	if going != 2 {
+		t.Errorf("%d of 5 are asked to go for 3 to stay", going)
 	}
 }
 
@@ -249,6 +347,8 @@ func TestConfigureHoldsAtOnce(t *testing.T) {
 	s := New(Options{Default: Limits{Connections: 2, Rate: Rate{1, time.Hour}}})
 	now := start()
 	slot, _ := s.Connect(now, target("d"))
+	slot.Establish()
+	slot.Succeed()
 	second, _ := s.Connect(now, target("d"))
 	slot.Take(now)
 	s.Configure(Options{Default: Limits{Connections: 4, Rate: Rate{1, time.Second}}})

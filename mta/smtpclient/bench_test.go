@@ -10,6 +10,42 @@ import (
 	"github.com/postrider-mta/postrider/internal/testmx"
 )
 
+// BenchmarkBegin keeps as many messages in flight as the connection takes.
+func BenchmarkBegin(b *testing.B) {
+	config, _ := certificate(b, "mx.test")
+	for name, o := range map[string]testmx.Options{
+		"chunking":   {},
+		"pipelining": {Without: testmx.Extensions{Chunking: true}},
+		"stepwise":   {Without: testmx.Extensions{Pipelining: true}},
+		"TLS":        {TLSConfig: config},
+	} {
+		b.Run(name, func(b *testing.B) {
+			benchmark(b, o, func(c *Client, tx Transaction) {
+				results := 0
+				for b.Loop() {
+					t := tx
+					for !c.Room(&t) {
+						accept(b, <-c.Results())
+						results++
+					}
+					if err := c.Begin(b.Context(), &t); err != nil {
+						b.Fatal(err)
+					}
+				}
+				for ; results < b.N; results++ {
+					accept(b, <-c.Results())
+				}
+			})
+		})
+	}
+}
+
+func accept(b *testing.B, r Result) {
+	if r.Err != nil || !r.Answers[0].Reply.Positive() {
+		b.Fatalf("%v %v", r.Answers, r.Err)
+	}
+}
+
 // BenchmarkSend reports the CPU time of client and server together: they
 // share a process.
 func BenchmarkSend(b *testing.B) {
@@ -19,11 +55,19 @@ func BenchmarkSend(b *testing.B) {
 		"stepwise":  {Without: testmx.Extensions{Pipelining: true}},
 		"TLS":       {TLSConfig: config},
 	} {
-		b.Run(name, func(b *testing.B) { benchmarkSend(b, o) })
+		b.Run(name, func(b *testing.B) {
+			benchmark(b, o, func(c *Client, tx Transaction) {
+				for b.Loop() {
+					if _, err := c.Send(b.Context(), tx); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		})
 	}
 }
 
-func benchmarkSend(b *testing.B, o testmx.Options) {
+func benchmark(b *testing.B, o testmx.Options, send func(c *Client, tx Transaction)) {
 	server := testmx.New(o)
 	addr, err := server.Listen()
 	if err != nil {
@@ -42,11 +86,7 @@ func benchmarkSend(b *testing.B, o testmx.Options) {
 	}
 	b.ReportAllocs()
 	before := cpuTime(b)
-	for b.Loop() {
-		if _, err := c.Send(b.Context(), tx); err != nil {
-			b.Fatal(err)
-		}
-	}
+	send(c, tx)
 	b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
 }
 

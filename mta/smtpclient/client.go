@@ -12,19 +12,25 @@ import (
 	"github.com/postrider-mta/postrider/internal/mail"
 )
 
-// Client is one connection to one server, ready for transactions. Only Close
-// may be called while another method runs.
+// Client is one connection to one server, ready for transactions: one after
+// the other by Send, or several in flight by Begin and Results. Only Close may
+// be called while another method runs.
 type Client struct {
 	options Options
 	// serverName is what a certificate is checked against.
 	serverName string
 	wire       *wire
 	replies    *replyReader
-	// out collects the commands of a flight.
+	// out collects the commands of a flight, data writes messages.
 	out      []byte
+	data     *dataWriter
 	greeting mail.Reply
 	offer    offer
 	state    *tls.ConnectionState
+	// untrusted says why the server is not known to be who it should be;
+	// outdated that this was found of a session that was resumed.
+	untrusted error
+	outdated  bool
 	// ready holds once Dial succeeded, transacted once MAIL was answered.
 	ready, transacted bool
 	// dirty holds while the server may have a transaction open that nothing
@@ -32,11 +38,16 @@ type Client struct {
 	dirty bool
 	// failure is why the connection is of no more use.
 	failure *Error
+	// flight is what was begun and is not answered yet.
+	flight flight
 }
 
 // newClient prepares a client over a fresh connection; o has its defaults.
 func newClient(conn net.Conn, serverName string, o Options) *Client {
 	c := &Client{options: o, serverName: serverName}
+	c.flight.results = make(chan Result, maxWindow)
+	c.flight.window.size, c.flight.single = 1, o.OneAtATime
+	c.flight.spoken.L = &c.flight.mu
 	c.setWire(newWire(conn))
 	return c
 }
@@ -50,8 +61,8 @@ func (c *Client) setWire(w *wire) {
 // there.
 func (c *Client) Extensions() Extensions { return c.offer.Extensions }
 
-// TLS returns the state of the encryption, or nil in the clear. What it says
-// of the peer's certificate is verified only under mail.TLSVerified.
+// TLS returns the state of the encryption, or nil in the clear. Whether the
+// peer's certificate is verified says Security.
 func (c *Client) TLS() *tls.ConnectionState { return c.state }
 
 // Greeting returns the server's first reply.
@@ -93,8 +104,12 @@ func (c *Client) reset() error {
 }
 
 // Quit takes leave of the server and closes the connection, whatever the
-// server says. The error is an *Error.
+// server says; at once where transactions are under way. The error is an
+// *Error.
 func (c *Client) Quit(ctx context.Context) error {
+	if c.flight.busy() {
+		return c.Close()
+	}
 	err := c.session(ctx, func() error {
 		_, err := c.command(QUIT, "QUIT")
 		return err
@@ -106,10 +121,16 @@ func (c *Client) Quit(ctx context.Context) error {
 }
 
 // Close ends the connection without a word. It may be called at any time and
-// interrupts what runs.
+// interrupts what runs; the results of what is under way have come when it
+// returns.
 func (c *Client) Close() error {
 	c.wire.interrupt(ErrClosed)
-	return c.wire.base.Close()
+	err := c.wire.base.Close()
+	c.flight.wait()
+	if errors.Is(err, net.ErrClosed) {
+		return nil // whoever was interrupted was faster
+	}
+	return err
 }
 
 // session runs one exchange that ctx may interrupt.
@@ -117,6 +138,11 @@ func (c *Client) session(ctx context.Context, exchange func() error) error {
 	if c.failure != nil {
 		return c.failure
 	}
+	if c.flight.busy() {
+		return &Error{Command: MAIL, Scope: mail.ScopeSession, Err: ErrBusy}
+	}
+	c.flight.pen.Lock()
+	defer c.flight.pen.Unlock()
 	stop := c.wire.watch(ctx)
 	defer stop()
 	return exchange()
@@ -136,6 +162,7 @@ func (c *Client) flush(command Command) error {
 	if len(c.out) == 0 {
 		return nil
 	}
+	c.traceCommands(command, c.out)
 	err := c.wire.write(c.out, c.options.Timeouts.of(command))
 	c.out = c.out[:0]
 	if err != nil {
@@ -148,6 +175,7 @@ func (c *Client) flush(command Command) error {
 func (c *Client) read(command Command) (mail.Reply, error) {
 	c.wire.readWithin(c.options.Timeouts.of(command))
 	reply, err := c.replies.reply()
+	c.traceReply(reply, err)
 	if err != nil {
 		return mail.Reply{}, c.fail(command, mail.Reply{}, err)
 	}

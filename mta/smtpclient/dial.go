@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"syscall"
 
@@ -22,24 +23,32 @@ import (
 // is what RFC 7435 section 3 allows.
 func Dial(ctx context.Context, addr netip.AddrPort, serverName string, o Options) (*Client, error) {
 	o.Timeouts = o.Timeouts.withDefaults()
-	conn, err := connect(ctx, addr, o)
-	if err != nil {
-		return nil, &Error{Command: Connect, Scope: connectScope(ctx, err), Err: plainError(err)}
+	c, err := attempt(ctx, addr, serverName, o)
+	if err != nil && c != nil && c.outdated {
+		// The session, which crypto/tls has forgotten by now, was made with a
+		// certificate that holds no more: what the server has now is not known.
+		c, err = attempt(ctx, addr, serverName, o)
 	}
-	c := newClient(conn, serverName, o)
-	if err := c.open(ctx); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-func connect(ctx context.Context, addr netip.AddrPort, o Options) (net.Conn, error) {
-	dialer := net.Dialer{Timeout: o.Timeouts.Connect}
-	var local netip.AddrPort
-	if o.LocalAddr.IsValid() {
-		local = netip.AddrPortFrom(o.LocalAddr, 0)
+// attempt returns the client beside the error where there was a connection.
+func attempt(ctx context.Context, addr netip.AddrPort, serverName string, o Options) (*Client, error) {
+	conn, err := connect(ctx, addr, o)
+	if err != nil {
+		return nil, connectError(ctx, err)
 	}
-	conn, err := dialer.DialTCP(ctx, "tcp", local, addr)
+	c := newClient(conn, serverName, o)
+	return c, c.open(ctx)
+}
+
+func connect(ctx context.Context, addr netip.AddrPort, o Options) (net.Conn, error) {
+	within, cancel := context.WithTimeout(ctx, o.Timeouts.Connect)
+	defer cancel()
+	conn, err := dialer(o)(within, "tcp", addr.String())
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -49,23 +58,64 @@ func connect(ctx context.Context, addr netip.AddrPort, o Options) (net.Conn, err
 	return conn, nil
 }
 
-// connectScope blames the site, except for what is our own doing.
-func connectScope(ctx context.Context, err error) mail.Scope {
-	if ctx.Err() != nil {
-		return mail.ScopeSession
+// dialer is the one of the options, or the network's, from the local address.
+func dialer(o Options) func(ctx context.Context, network, address string) (net.Conn, error) {
+	if o.Dial != nil {
+		return o.Dial
 	}
-	for _, ours := range []error{syscall.EADDRNOTAVAIL, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS} {
+	straight := &net.Dialer{}
+	if o.LocalAddr.IsValid() {
+		straight.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(o.LocalAddr, 0))
+	}
+	return straight.DialContext
+}
+
+// connectError blames the site, except for what is our own doing.
+func connectError(ctx context.Context, err error) *Error {
+	failed := &Error{Command: Connect, Scope: mail.ScopeSite, Err: plainError(err)}
+	if ctx.Err() != nil {
+		failed.Scope = mail.ScopeSession
+		return failed
+	}
+	if sourceFault(err) {
+		failed.Scope, failed.Err = mail.ScopeSession, fmt.Errorf("%w: %w", ErrSource, failed.Err)
+	}
+	for _, ours := range exhaustion() {
 		if errors.Is(err, ours) {
-			return mail.ScopeSession
+			failed.Scope = mail.ScopeSession
 		}
 	}
-	return mail.ScopeSite
+	return failed
+}
+
+// exhaustion are the failures of a machine that has run out of something,
+// whatever the source and the site.
+func exhaustion() []error {
+	return []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS}
+}
+
+// sourceFault reports that our own end failed: the address cannot be bound or
+// has no port left, or what dialled says so.
+func sourceFault(err error) bool {
+	if blamed, ok := errors.AsType[interface {
+		error
+		SourceFault() bool
+	}](err); ok {
+		return blamed.SourceFault()
+	}
+	for _, other := range exhaustion() {
+		if errors.Is(err, other) {
+			return false
+		}
+	}
+	call, ok := errors.AsType[*os.SyscallError](err)
+	return errors.Is(err, syscall.EADDRNOTAVAIL) || ok && call.Syscall == "bind"
 }
 
 // open leads a fresh connection to the point where mail can be sent.
 func (c *Client) open(ctx context.Context) error {
 	return c.session(ctx, func() error {
-		for _, step := range []func() error{c.implicitTLS, c.greet, c.hello, c.startTLS, c.authenticate} {
+		for _, step := range []func() error{c.implicitTLS, c.greet, c.hello, c.startTLS, c.requireTLS, c.authenticate} {
 			if err := step(); err != nil {
 				return err
 			}

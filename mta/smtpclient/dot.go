@@ -37,6 +37,41 @@ func newDataWriter(w *wire, block time.Duration) *dataWriter {
 	}
 }
 
+// begin starts anew, whatever became of what was added before.
+func (d *dataWriter) begin() {
+	d.forget()
+	d.tail = newTail()
+}
+
+// forget lets go of the pieces, so that an idle connection keeps no message.
+func (d *dataWriter) forget() {
+	clear(d.pieces)
+	d.pieces, d.size = d.pieces[:0], 0
+}
+
+// message adds a whole message with its end. What is not written yet goes with
+// what is added next, or by flush.
+func (d *dataWriter) message(pieces [][]byte) error {
+	for _, piece := range pieces {
+		if err := d.write(piece); err != nil {
+			return err
+		}
+	}
+	return d.end()
+}
+
+// chunk adds a whole message as it is, its last line ended (RFC 3030 knows no
+// dots).
+func (d *dataWriter) chunk(pieces [][]byte) error {
+	for _, piece := range pieces {
+		d.tail.remember(piece)
+		if err := d.add(piece); err != nil {
+			return err
+		}
+	}
+	return d.add(d.ending[2-d.tail.missing() : 2])
+}
+
 // write adds one piece of the message.
 func (d *dataWriter) write(piece []byte) error {
 	start := 0
@@ -73,14 +108,8 @@ func (d *dataWriter) octetBefore(piece []byte, i int) byte {
 // beginning of a line.
 func startsLine(c byte) bool { return c == '\n' || c == '\r' || c == 0 }
 
-// end closes the last line where the message does not, adds the final dot and
-// writes what is left.
-func (d *dataWriter) end() error {
-	if err := d.add(d.ending[2-d.tail.missing():]); err != nil {
-		return err
-	}
-	return d.flush()
-}
+// end closes the last line where the message does not, and adds the final dot.
+func (d *dataWriter) end() error { return d.add(d.ending[2-d.tail.missing():]) }
 
 // tail is the last two octets of a message.
 type tail struct{ before, last byte }
@@ -131,6 +160,6 @@ func (d *dataWriter) flush() error {
 		return nil
 	}
 	err := d.wire.writeAll(d.pieces, d.block)
-	d.pieces, d.size = d.pieces[:0], 0
+	d.forget()
 	return err
 }

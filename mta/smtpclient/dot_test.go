@@ -31,6 +31,9 @@ func written(t testing.TB, pieces ...[]byte) []byte {
 	if err := d.end(); err != nil {
 		t.Fatal(err)
 	}
+	if err := d.flush(); err != nil {
+		t.Fatal(err)
+	}
 	if err := near.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -6,9 +6,6 @@ import "github.com/postrider-mta/postrider/internal/mail"
 // extensions cannot carry.
 func (c *Client) begin(t *Transaction) *transaction {
 	x := &transaction{Transaction: t, first: MAIL, answers: make([]Answer, len(t.Recipients))}
-	if c.dirty {
-		x.first = RSET
-	}
 	x.size = dataSize(t.Message)
 	x.asked = make([]int, len(t.Recipients))
 	for i := range t.Recipients {

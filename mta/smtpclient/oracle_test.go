@@ -2,6 +2,7 @@ package smtpclient
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -77,13 +78,18 @@ func (s *oracleSession) Auth(string) (sasl.Server, error) {
 	}), nil
 }
 
-func startOracle(t testing.TB) (*oracle, net.Listener) {
+func startOracle(t testing.TB) (*oracle, net.Listener) { return startOracleWith(t, 16<<10) }
+
+func startOracleWith(t testing.TB, lineLength int) (*oracle, net.Listener) {
 	t.Helper()
 	config, _ := certificate(t, "mx.test")
 	o := &oracle{}
 	server := smtp.NewServer(o)
 	server.Domain, server.TLSConfig = "mx.test", config
 	server.EnableSMTPUTF8, server.EnableDSN = true, true
+	if lineLength > 0 {
+		server.MaxLineLength = lineLength // see TestOracleThatStumbles
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -127,6 +133,70 @@ func TestOracle(t *testing.T) {
 	}
 	if err := c.Quit(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// inFlight sends 200 messages, a tenth of them to nobody, and a tenth to
+// somebody beside nobody.
+func inFlight(t *testing.T, c *Client) (all []*Transaction, results []Result) {
+	t.Helper()
+	all = numbered(t, 200)
+	for i, tx := range all {
+		switch i % 10 {
+		case 3:
+			tx.Recipients = recipients(t, "unknown@one.example")
+		case 7:
+			tx.Recipients[1].Address = address(t, "unknown@two.example")
+		}
+	}
+	return all, begin(t.Context(), t, c, all)
+}
+
+func TestOracleInFlight(t *testing.T) {
+	o, l := startOracle(t)
+	all, results := inFlight(t, dial(t, tcpAddr(l), Options{}))
+	noErrors(t, results)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	taken := map[string]oracleMessage{}
+	for _, m := range o.messages {
+		taken[m.from] = m
+	}
+	for i, tx := range all {
+		m, arrived := taken[tx.Envelope.From.String()]
+		want := map[int]int{3: 0, 7: 1}
+		recipients, limited := want[i%10]
+		if !limited {
+			recipients = 2
+		}
+		if arrived != (recipients > 0) || len(m.to) != recipients {
+			t.Errorf("%d: arrived: %v, for %d", i, arrived, len(m.to))
+		}
+		if arrived && !bytes.Equal(m.data, append(join(tx.Message), "\r\n"...)) {
+			t.Errorf("%d: %q", i, m.data)
+		}
+		for j, a := range results[i].Answers {
+			if unknown := strings.HasPrefix(tx.Recipients[j].Address.String(), "unknown"); a.Reply.Positive() == unknown {
+				t.Errorf("%d: %v", i, results[i].Answers)
+			}
+		}
+	}
+	if len(o.messages) != 180 {
+		t.Errorf("%d messages", len(o.messages))
+	}
+}
+
+// TestOracleThatStumbles: as it comes, the oracle takes a long line of a chunk
+// that follows its envelope at once for a command that is too long. That is not
+// the message's fault.
+func TestOracleThatStumbles(t *testing.T) {
+	_, l := startOracleWith(t, 0)
+	c := dial(t, tcpAddr(l), Options{})
+	tx := transactionTo(t, "a@one.example")
+	tx.Message = [][]byte{[]byte("Subject: x\r\n\r\n"), bytes.Repeat([]byte("0123456789abcdef"), 1000)}
+	r := begin(t.Context(), t, c, []*Transaction{&tx})[0]
+	if codes(r.Answers) != "-" || !r.Again || !c.OneAtATime() || !errors.Is(r.Err, ErrInFlight) {
+		t.Errorf("%s, %v", codes(r.Answers), r.Err)
 	}
 }
 

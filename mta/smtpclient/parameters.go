@@ -23,6 +23,9 @@ func (c *Client) appendMail(out []byte, x *transaction) []byte {
 	if x.utf8 {
 		out = append(out, " SMTPUTF8"...)
 	}
+	if e.RequireTLS && c.offer.RequireTLS {
+		out = append(out, " REQUIRETLS"...)
+	}
 	if c.offer.DSN {
 		out = appendMailDSN(out, e)
 	}

@@ -27,6 +27,9 @@ func (c *Client) Send(ctx context.Context, t Transaction) ([]Answer, error) {
 	if c.failure == nil && len(x.asked) == 0 {
 		return x.answers, nil
 	}
+	if c.dirty {
+		x.first = RSET
+	}
 	err := c.session(ctx, func() error { return c.transact(x) })
 	return x.answers, err
 }
@@ -68,10 +71,11 @@ func (c *Client) inStep(next Command) error {
 // for the reply to the one before.
 func (c *Client) exchange(x *transaction) error {
 	window := 1
-	if c.offer.Pipelining {
+	if c.offer.Pipelining && !c.flight.single {
 		window = pipelineWindow
 	}
 	sent, answered := 0, 0
+	c.out = c.out[:0]
 	for {
 		for sent < x.steps() && sent-answered < window && !x.pointless(x.step(sent), sent == answered) {
 			c.out = c.appendStep(c.out, x, x.step(sent))
@@ -126,11 +130,24 @@ func (c *Client) answer(x *transaction, s step) error {
 		return err
 	case s.command == RSET && !reply.Positive():
 		return c.fail(RSET, reply, nil)
-	case reply.Code/100 == 3 && (s.command != DATA || reply.Code != 354), reply.Positive() && s.command == DATA:
-		return c.fail(s.command, reply, fmt.Errorf("%w: unexpected code %d", ErrReply, reply.Code))
+	case unexpected(s.command, reply):
+		return c.fail(s.command, reply, unexpectedCode(reply))
 	}
 	x.take(s, reply)
+	x.heard++
 	return nil
+}
+
+// unexpected reports a reply that no server gives to this command.
+func unexpected(command Command, reply mail.Reply) bool {
+	if command == DATA {
+		return reply.Positive() || reply.Code/100 == 3 && reply.Code != 354
+	}
+	return reply.Code/100 == 3
+}
+
+func unexpectedCode(reply mail.Reply) error {
+	return fmt.Errorf("%w: unexpected code %d", ErrReply, reply.Code)
 }
 
 // sendNothing answers an invitation that no recipient is left for with a lone
@@ -161,19 +178,28 @@ func (c *Client) sendMessage(x *transaction) error {
 	if err != nil {
 		return err
 	}
-	if reply.Code/100 == 3 {
-		return c.fail(Final, reply, fmt.Errorf("%w: unexpected code %d", ErrReply, reply.Code))
+	if unexpected(Final, reply) {
+		return c.fail(Final, reply, unexpectedCode(reply))
 	}
 	x.decide(Answer{reply, Final})
+	x.heard++
 	return nil
 }
 
 func (c *Client) writeMessage(x *transaction) error {
-	data := newDataWriter(c.wire, c.options.Timeouts.Block)
-	for _, piece := range x.Message {
-		if err := data.write(piece); err != nil {
-			return err
-		}
+	data := c.dataWriter()
+	if err := data.message(x.Message); err != nil {
+		return err
 	}
-	return data.end()
+	return data.flush()
+}
+
+// dataWriter returns the connection's, with nothing left of what it wrote
+// before.
+func (c *Client) dataWriter() *dataWriter {
+	if c.data == nil {
+		c.data = newDataWriter(c.wire, c.options.Timeouts.Block)
+	}
+	c.data.begin()
+	return c.data
 }

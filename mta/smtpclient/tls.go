@@ -53,6 +53,14 @@ func (c *Client) inTheClear(refusal mail.Reply) error {
 	return c.fail(STARTTLS, refusal, ErrTLSFloor)
 }
 
+// requireTLS holds the server to RFC 8689 section 4.2.1 where it is asked for.
+func (c *Client) requireTLS() error {
+	if c.options.RequireTLS && (c.state == nil || !c.offer.RequireTLS) {
+		return c.fail(EHLO, mail.Reply{}, ErrRequireTLS)
+	}
+	return nil
+}
+
 func (c *Client) handshake() error {
 	conn := tls.Client(c.wire.base, c.tlsConfig())
 	c.wire.bothWithin(c.options.Timeouts.TLS)
@@ -65,15 +73,32 @@ func (c *Client) handshake() error {
 	return nil
 }
 
-// tlsConfig verifies only under mail.TLSVerified: for the lower floors an
-// unknown certificate is still better than none.
+// tlsConfig takes the judgement of the certificate away from the library: it
+// is asked for under every floor, and ends the handshake under
+// mail.TLSVerified. For the lower floors an unknown certificate is still better
+// than none.
 func (c *Client) tlsConfig() *tls.Config {
 	config := &tls.Config{}
 	if c.options.TLSConfig != nil {
 		config = c.options.TLSConfig.Clone()
 	}
 	config.ServerName = strings.TrimSuffix(c.serverName, ".")
-	config.InsecureSkipVerify = c.options.TLS != mail.TLSVerified
+	config.InsecureSkipVerify = true
+	if c.options.Sessions != nil {
+		config.ClientSessionCache = c.options.Sessions.under(c.options.SessionScope, c.RemoteAddr())
+	}
+	further := config.VerifyConnection
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		c.untrusted = c.judge(config, state)
+		if c.untrusted != nil && c.options.TLS == mail.TLSVerified {
+			c.outdated = state.DidResume
+			return c.untrusted
+		}
+		if further != nil {
+			return further(state)
+		}
+		return nil
+	}
 	// A message is written in one go: small first records would only cost
 	// system calls.
 	config.DynamicRecordSizingDisabled = true

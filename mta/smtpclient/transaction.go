@@ -1,6 +1,10 @@
 package smtpclient
 
-import "github.com/postrider-mta/postrider/internal/mail"
+import (
+	"time"
+
+	"github.com/postrider-mta/postrider/internal/mail"
+)
 
 // transaction is one message on its way: what is to be said, step by step, and
 // what the server has decided so far. It does no I/O.
@@ -21,6 +25,21 @@ type transaction struct {
 	accepted int
 	// invited holds if DATA was answered by 354.
 	invited bool
+	// heard counts the steps that the server has answered.
+	heard int
+
+	// The rest is of transactions in flight alone.
+
+	// chunked: the message follows its envelope at once (RFC 3030).
+	chunked bool
+	// behind holds if it was said before the one ahead of it was answered.
+	behind bool
+	// crowded holds if as many were under way as may be.
+	crowded bool
+	// unsaid counts what is being written, or about to be; written is when the
+	// last of it was, or when it was begun.
+	unsaid  int
+	written time.Time
 }
 
 // step is one command of the transaction before the message.
@@ -30,8 +49,8 @@ type step struct {
 	recipient int
 }
 
-// steps returns how many commands there are: MAIL, each RCPT, DATA, and
-// perhaps RSET before them.
+// steps returns how many steps are said without waiting: MAIL, each RCPT, DATA
+// or the message as a chunk, and perhaps RSET before them.
 func (x *transaction) steps() int {
 	n := len(x.asked) + 2
 	if x.first == RSET {
@@ -40,7 +59,7 @@ func (x *transaction) steps() int {
 	return n
 }
 
-// step returns the i-th command.
+// step returns the i-th step; the message is the one behind DATA.
 func (x *transaction) step(i int) step {
 	if x.first == RSET {
 		if i == 0 {
@@ -53,8 +72,37 @@ func (x *transaction) step(i int) step {
 		return step{command: MAIL}
 	case i <= len(x.asked):
 		return step{RCPT, x.asked[i-1]}
+	case i == len(x.asked)+1 && !x.chunked:
+		return step{command: DATA}
 	}
-	return step{command: DATA}
+	return step{command: Final}
+}
+
+// over reports that the server has answered all there is to answer.
+func (x *transaction) over() bool {
+	if x.invited {
+		return x.heard > x.steps()
+	}
+	return x.heard == x.steps()
+}
+
+// unseen reports that the server has not looked at the envelope yet.
+func (x *transaction) unseen() bool {
+	return x.heard == 0 || x.heard == 1 && x.first == RSET
+}
+
+// turnedAway reports that the server took nothing, for another reason than
+// recipients that it will never take.
+func (x *transaction) turnedAway() bool {
+	away := false
+	for _, i := range x.asked {
+		a := x.answers[i]
+		if a.Reply.Positive() {
+			return false
+		}
+		away = away || a.Command != RCPT || a.Reply.Temporary()
+	}
+	return away
 }
 
 // pointless reports whether nothing can come of the next step any more; all
@@ -72,6 +120,8 @@ func (x *transaction) take(s step, reply mail.Reply) {
 		x.takeRcpt(s.recipient, reply)
 	case DATA:
 		x.takeData(reply)
+	case Final:
+		x.decide(Answer{reply, Final})
 	}
 }
 

@@ -1,9 +1,11 @@
 package smtpclient
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"time"
 
@@ -16,6 +18,13 @@ type Options struct {
 	LocalName string
 	// LocalAddr binds the connection to a source address; zero for any.
 	LocalAddr netip.Addr
+	// Dial opens connections another way than straight from LocalAddr, which
+	// then counts for nothing: through a proxy. Its context ends with
+	// Timeouts.Connect and says nothing of the connection. The connection must
+	// call the server its RemoteAddr, for passwords go in the clear to a server
+	// on loopback. An error with a method SourceFault() bool that returns true
+	// speaks of our own end and becomes ErrSource. Nil for straight.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// TLS is the least protection accepted.
 	TLS mail.TLSFloor
 	// ImplicitTLS begins with a TLS handshake (RFC 8314) instead of STARTTLS.
@@ -23,10 +32,28 @@ type Options struct {
 	// TLSConfig is the base of the handshake's configuration; may be nil. The
 	// server name and the verification are set from the floor.
 	TLSConfig *tls.Config
+	// Verify judges the server in place of the public authorities, which are
+	// those of TLSConfig; nil where they judge. Under mail.TLSVerified its error
+	// ends the handshake, under lower floors only Client.Security tells it.
+	Verify func(tls.ConnectionState) error
+	// RequireTLS demands that the server offers REQUIRETLS under TLS (RFC 8689).
+	RequireTLS bool
+	// Sessions to resume; nil for none. Only sessions under the same
+	// SessionScope are resumed, which names what Verify asks.
+	Sessions     *Sessions
+	SessionScope string
 	// Username and Password authenticate (RFC 4954) where Username is set,
 	// only under TLS or on loopback.
 	Username, Password string
 	Timeouts           Timeouts
+	// Trace is told of the dialogue, line by line: what is sent, and each reply.
+	// Secrets and the message are left out. It must be quick, and stand being
+	// called by several goroutines; nil for nobody.
+	Trace func(sent bool, line string)
+	// OneAtATime sends each command when the one before it is answered,
+	// whatever the server offers: for servers that do not stand more, as
+	// Client.OneAtATime tells.
+	OneAtATime bool
 	// MaxReplyOctets and MaxReplyLines bound one reply; zero for the defaults
 	// of 8,192 and 64.
 	MaxReplyOctets, MaxReplyLines int
@@ -142,8 +169,19 @@ var (
 	// connection is dead. With STARTTLS under TLSOpportunistic the caller may
 	// dial again with TLSNone; under every other floor it must not.
 	ErrHandshake = errors.New("TLS handshake failed")
+	// ErrRequireTLS: the server does not offer REQUIRETLS.
+	ErrRequireTLS = errors.New("server does not offer REQUIRETLS")
 	// ErrAuth: the server offers no mechanism we can use here.
 	ErrAuth = errors.New("no usable authentication mechanism")
+	// ErrSource: the connection failed at our own end: the source address cannot
+	// be bound, or its proxy cannot be used. It says nothing of the server.
+	ErrSource = errors.New("source cannot be used")
 	// ErrClosed: Close or Quit was called before.
 	ErrClosed = errors.New("connection is closed")
+	// ErrInFlight: the server does not take commands before it has answered
+	// those before, or chunks, although it offers to.
+	ErrInFlight = errors.New("server does not take transactions in flight")
+	// ErrBusy: there is no room for another transaction. The connection is of
+	// use as before.
+	ErrBusy = errors.New("too many transactions under way")
 )

@@ -58,11 +58,15 @@ func (w *wire) interrupted() error {
 	return w.cause
 }
 
-func (w *wire) readWithin(d time.Duration) {
+func (w *wire) readWithin(d time.Duration) { w.readUntil(time.Now().Add(d)) }
+
+// readUntil sets the deadline of reading, also for a read that waits already;
+// the zero time is none.
+func (w *wire) readUntil(t time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.cause == nil {
-		_ = w.base.SetReadDeadline(time.Now().Add(d)) // fails only on a closed connection
+		_ = w.base.SetReadDeadline(t) // fails only on a closed connection
 	}
 }
 

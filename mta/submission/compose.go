@@ -48,8 +48,11 @@ func (d *draft) compose(b *body) (*queue.Submission, error) {
 		return nil, err
 	}
 	now := d.server.now()
-	wishes, err := parseControls(h, d.sender.tenant, now)
+	wishes, err := parseControls(h, d.sender, now)
 	if err != nil {
+		return nil, err
+	}
+	if err := d.server.refuseSuppressed(d.sender.tenant, wishes.stream, d.recipients); err != nil {
 		return nil, err
 	}
 	m, err := d.message(wishes, from, now)
@@ -69,7 +72,7 @@ func (d *draft) message(wishes controls, from mail.Domain, now time.Time) (queue
 		ID: queue.NewID(now), Envelope: d.envelope,
 		Tenant: d.sender.tenant.Name, Stream: wishes.stream.Name,
 		Campaign: wishes.campaign, Tags: wishes.tags, Metadata: wishes.metadata,
-		HeaderFrom: from, Track: wishes.track, Accepted: now, NotBefore: wishes.sendAt,
+		HeaderFrom: from, Pool: wishes.pool, Track: wishes.track, UTM: wishes.utm.String(), Accepted: now, NotBefore: wishes.sendAt,
 		Expires: expires,
 	}
 	return m, err
@@ -144,7 +147,7 @@ func (d *draft) header(h header, m queue.Message) []byte {
 // are written anew.
 func dropped(f field) bool {
 	switch {
-	case f.is("Bcc"), f.is("Resent-Bcc"), f.is("Return-Path"), isControl(f):
+	case f.is("Bcc"), f.is("Resent-Bcc"), f.is("Return-Path"), isControl(f), isVendors(f):
 		return true
 	case f.is("Date"), f.is("Message-ID"):
 		return len(bytes.TrimSpace(f.value)) == 0

@@ -16,6 +16,7 @@ import (
 
 	"github.com/postrider-mta/postrider/internal/account"
 	"github.com/postrider-mta/postrider/internal/spelling"
+	"github.com/postrider-mta/postrider/mta/submission/vendor"
 )
 
 // controlPrefix begins the names of the control headers.
@@ -35,6 +36,8 @@ type controls struct {
 	tags     []string
 	metadata json.RawMessage
 	track    account.Track
+	utm      account.UTM
+	pool     string
 	sendAt   time.Time // zero for at once
 	expiry   expiry
 }
@@ -44,19 +47,36 @@ func isControl(f field) bool {
 }
 
 func badControl(name, format string, args ...any) *refusal {
-	return refuse(550, smtp.EnhancedCode{5, 6, 0}, reasonControl, "%s%s %s", controlPrefix, name, fmt.Sprintf(format, args...))
+	return refuseControl("%s%s %s", controlPrefix, name, fmt.Sprintf(format, args...))
+}
+
+// refuseControl is badControl for text that names the header itself.
+func refuseControl(format string, args ...any) *refusal {
+	return refuse(550, smtp.EnhancedCode{5, 6, 0}, reasonControl, format, args...)
 }
 
 // controlNames are the headers there are, spelled as documented.
 func controlNames() []string {
-	return []string{"Stream", "Campaign", "Tag", "Metadata", "Track", "Send-At", "Expires"}
+	return []string{"Stream", "Campaign", "Tag", "Metadata", "Track", "Track-Text", "UTM", "Send-At", "Expires", "Pool"}
 }
 
-// parseControls reads the control headers of a tenant's message. Whatever is
+// written are the values of a message's own control headers, by their names as
+// documented.
+type written map[string][]string
+
+// first is the value of a header that may be there once; empty for none.
+func (w written) first(name string) string {
+	if v := w[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// parseControls reads the control headers of a sender's message. Whatever is
 // wrong with one refuses the message: a slip must not send it otherwise than
 // it was meant.
-func parseControls(h header, tenant account.Tenant, now time.Time) (controls, error) {
-	values := make(map[string][]string)
+func parseControls(h header, who sender, now time.Time) (controls, error) {
+	own := make(written)
 	for _, f := range h.fields {
 		if !isControl(f) {
 			continue
@@ -65,55 +85,49 @@ func parseControls(h header, tenant account.Tenant, now time.Time) (controls, er
 		if err != nil {
 			return controls{}, err
 		}
-		if len(values[name]) > 0 && name != "Tag" {
+		if len(own[name]) > 0 && name != "Tag" {
 			return controls{}, badControl(name, "is there more than once")
 		}
 		value, err := decodeWords(f.unfolded())
 		if err != nil || value == "" {
 			return controls{}, badControl(name, "is empty or in an unknown character set")
 		}
-		values[name] = append(values[name], value)
+		own[name] = append(own[name], value)
 	}
-	return readControls(values, tenant, now)
+	others, err := readVendors(h, who.vendors)
+	if err != nil {
+		return controls{}, err
+	}
+	return readControls(own, others, who.tenant, now)
 }
 
-func readControls(values map[string][]string, tenant account.Tenant, now time.Time) (c controls, err error) {
-	first := func(name string) string {
-		if v := values[name]; len(v) > 0 {
-			return v[0]
-		}
-		return ""
-	}
-	if c.stream, err = chooseStream(tenant, first("Stream")); err != nil {
+// readControls joins what a message's own headers and those of vendors say: its
+// own win, save that nobody turns on what another turned off.
+func readControls(own written, others vendor.Wishes, tenant account.Tenant, now time.Time) (c controls, err error) {
+	if c.stream, err = chooseStream(tenant, own.first("Stream"), others.Streams); err != nil {
 		return c, err
 	}
-	c.track = c.stream.Track
-	if v := first("Track"); v != "" {
-		if c.track, err = account.ParseTrack(v); err != nil {
-			return c, badControl("Track", "is not none, opens, clicks or all")
-		}
-	}
-	if c.campaign = first("Campaign"); c.campaign != "" {
-		if err := checkLabel("Campaign", c.campaign); err != nil {
-			return c, err
-		}
-	}
-	if c.tags, err = checkTags(values["Tag"]); err != nil {
+	if c.campaign, c.tags, err = readLabels(own, others); err != nil {
 		return c, err
 	}
-	if v := first("Metadata"); v != "" {
-		if c.metadata, err = parseMetadata(v); err != nil {
+	if c.track, err = readTrack(own, others, c.stream); err != nil {
+		return c, err
+	}
+	if c.utm, err = readUTM(own, others, c); err != nil {
+		return c, err
+	}
+	if c.metadata, err = readMetadata(own, others); err != nil {
+		return c, err
+	}
+	if c.sendAt, err = readSendAt(own, others, now); err != nil {
+		return c, err
+	}
+	if v := own.first("Expires"); v != "" {
+		if c.expiry, err = parseExpires(v); err != nil {
 			return c, err
 		}
 	}
-	if v := first("Send-At"); v != "" {
-		if c.sendAt, err = parseSendAt(v, now); err != nil {
-			return c, err
-		}
-	}
-	if v := first("Expires"); v != "" {
-		c.expiry, err = parseExpires(v)
-	}
+	c.pool, err = choosePool(tenant, own.first("Pool"), others.Pools)
 	return c, err
 }
 
@@ -153,7 +167,16 @@ func decodeWords(value string) (string, error) {
 	return decoder.DecodeHeader(value)
 }
 
-func chooseStream(tenant account.Tenant, name string) (account.Stream, error) {
+// chooseStream takes the stream that is named, or the first of the vendors'
+// names that is known here.
+func chooseStream(tenant account.Tenant, name string, hints []string) (account.Stream, error) {
+	if name == "" {
+		for _, hint := range hints {
+			if stream, ok := tenant.Streams[hint]; ok {
+				return stream, nil
+			}
+		}
+	}
 	asked := name != ""
 	if !asked {
 		name = cmp.Or(tenant.DefaultStream, account.Transactional)
@@ -173,22 +196,38 @@ func chooseStream(tenant account.Tenant, name string) (account.Stream, error) {
 	return account.Stream{}, badControl("Stream", "names no stream of yours; there are %s", strings.Join(names, ", "))
 }
 
+func choosePool(tenant account.Tenant, name string, hints []string) (string, error) {
+	if name == "" {
+		for _, hint := range hints {
+			if slices.Contains(tenant.Pools, hint) {
+				return hint, nil
+			}
+		}
+		return "", nil
+	}
+	if !slices.Contains(tenant.Pools, name) {
+		return "", badControl("Pool", "names no pool that you may use; there are %s", cmp.Or(strings.Join(tenant.Pools, ", "), "none"))
+	}
+	return name, nil
+}
+
+// checkLabel checks a campaign or tag; the header's name begins the refusal.
 func checkLabel(name, label string) error {
 	if !utf8.ValidString(label) || strings.ContainsFunc(label, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return badControl(name, "holds something other than printable UTF-8")
+		return refuseControl("%s holds something other than printable UTF-8", name)
 	}
 	if n := utf8.RuneCountInString(label); n > maxLabel {
-		return badControl(name, "has %d characters, %d are allowed", n, maxLabel)
+		return refuseControl("%s has %d characters, %d are allowed", name, n, maxLabel)
 	}
 	return nil
 }
 
-func checkTags(tags []string) ([]string, error) {
+func checkTags(name string, tags []string) ([]string, error) {
 	if len(tags) > maxTags {
-		return nil, badControl("Tag", "is there %d times, %d are allowed", len(tags), maxTags)
+		return nil, refuseControl("%s is there %d times, %d are allowed", name, len(tags), maxTags)
 	}
 	for _, tag := range tags {
-		if err := checkLabel("Tag", tag); err != nil {
+		if err := checkLabel(name, tag); err != nil {
 			return nil, err
 		}
 	}

@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/postrider-mta/postrider/internal/account"
+	"github.com/postrider-mta/postrider/mta/submission/vendor"
 )
 
 func FuzzControlHeaders(f *testing.F) {
@@ -19,19 +22,24 @@ func FuzzControlHeaders(f *testing.F) {
 	f.Add("X-Postrider-Tag: x\r\nX-Postrider-Metadata: {\"a\":1}\r\nX-Postrider-Send-At: 1\r\n\r\n")
 	f.Add("X-Postrider-Campaign: =?utf-8?q?=C3=BC?=\r\nX-Postrider-Track: ALL\r\n")
 	f.Add("X-Postrider-\xff: \r\n\r\n")
-	tenant := accounts().tenants["acme"]
+	f.Add("X-SMTPAPI: {\"category\":[\"a\"],\"filters\":{\"clicktrack\":{\"settings\":{\"enable\":0}}}}\r\nX-PM-Metadata-a: b\r\n\r\n")
+	f.Add("X-Mailgun-Variables: {\"a\":1}\r\nX-MC-SendAt: 2026-01-01 00:00:00\r\nX-SES-MESSAGE-TAGS: a=b\r\nX-Postrider-UTM: a={tag}\r\nX-Postrider-Track-Text: yes\r\n\r\n")
+	who := sender{tenant: accounts().tenants["acme"], vendors: vendor.Names()}
 	now := time.Unix(1e9, 0)
 	f.Fuzz(func(t *testing.T, message string) {
 		h, err := parseHeader([]byte(message))
 		if err != nil {
 			return
 		}
-		c, err := parseControls(h, tenant, now)
+		c, err := parseControls(h, who, now)
 		if err != nil {
 			if r := asRefusal(err); r.code != 550 || len(r.line()) > 512 {
 				t.Fatalf("%+v", r)
 			}
 			return
+		}
+		if _, err := account.ParseUTM(c.utm.String()); len(c.utm) > 0 && err != nil {
+			t.Fatalf("%+v", c.utm)
 		}
 		if len(c.tags) > maxTags || len(c.metadata) > maxMetadata || c.sendAt.After(now.Add(maxAhead)) {
 			t.Fatalf("%+v", c)

@@ -117,7 +117,7 @@ func accounts() directory {
 	}
 	return directory{
 		tenants: map[string]account.Tenant{
-			"acme":   {Name: "acme", Streams: streams, DefaultStream: account.Transactional},
+			"acme":   {Name: "acme", Streams: streams, DefaultStream: account.Transactional, Pools: []string{"fast", "slow"}},
 			"hidden": {Name: "hidden", Streams: streams, DefaultStream: account.Transactional, HideClient: true},
 		},
 		credentials: map[string]account.Credential{

@@ -22,6 +22,8 @@ type Injection struct {
 	Message []byte
 	// Protocol is named in Received.
 	Protocol string
+	// VendorHeaders names the senders whose control headers are understood.
+	VendorHeaders []string
 }
 
 // ErrRefused is wrapped by every error of Inject that lies in the injection;
@@ -80,7 +82,7 @@ func (s *Server) injected(i Injection) (*draft, error) {
 	}
 	return &draft{
 		server:      s,
-		transaction: &transaction{sender: sender{tenant: tenant, any: true}, envelope: envelope, recipients: i.Recipients},
+		transaction: &transaction{sender: sender{tenant: tenant, any: true, vendors: i.VendorHeaders}, envelope: envelope, recipients: i.Recipients},
 		origin:      origin{greeted: s.options.Hostname, protocol: strings.ToUpper(i.Protocol)},
 	}, nil
 }

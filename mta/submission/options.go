@@ -43,6 +43,8 @@ type Options struct {
 	Accounts account.Directory
 	// Listeners are where clients are heard; their names differ.
 	Listeners []Listener
+	// Suppressed says who may not be mailed; nobody is refused if nil.
+	Suppressed Suppressed
 	// Limits bound clients; zero fields have defaults.
 	Limits Limits
 	// MaxAge is how long a message is tried where its stream has no rule;

@@ -186,6 +186,7 @@ func (p *peer) speak() {
 	server.AllowInsecureAuth = true
 	server.EnableSMTPUTF8 = true
 	server.EnableDSN = true
+	server.EnableREQUIRETLS = p.secure
 	server.ErrorLog = smtpLog{p.server.logger}
 	if p.tls != nil && !p.secure {
 		server.TLSConfig = p.tls // makes it offer STARTTLS, which the wire answers

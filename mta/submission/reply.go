@@ -24,6 +24,8 @@ const (
 	reasonStorage  = "storage"
 	reasonLimit    = "limit"
 	reasonQuota    = "quota"
+
+	reasonSuppressed = "suppressed"
 )
 
 // maxReplyText keeps a reply line within RFC 5321 section 4.5.3.1.5.
@@ -68,8 +70,11 @@ func asRefusal(err error) *refusal {
 		return known
 	}
 	r := refuse(451, smtp.EnhancedCode{4, 3, 0}, reasonStorage, "the message cannot be stored now, try again later")
-	if errors.Is(err, queue.ErrFull) {
+	switch {
+	case errors.Is(err, queue.ErrFull):
 		r = refuse(452, smtp.EnhancedCode{4, 3, 1}, reasonStorage, "no room for more mail now, try again later")
+	case errors.Is(err, queue.ErrUnavailable):
+		r = refuse(452, smtp.EnhancedCode{4, 3, 1}, reasonStorage, "the message cannot be stored now, try again later")
 	}
 	r.cause = err
 	return r

@@ -42,6 +42,8 @@ type sender struct {
 	tenant  account.Tenant
 	domains []mail.Domain
 	any     bool
+	// vendors are those whose control headers are understood.
+	vendors []string
 }
 
 func (s sender) may(domain mail.Domain) bool {
@@ -104,7 +106,7 @@ func (s *session) mail(options *smtp.MailOptions) error {
 	s.tx = &transaction{
 		sender: who,
 		envelope: mail.Envelope{
-			From: from, SMTPUTF8: options.UTF8, Return: string(options.Return), ID: options.EnvelopeID,
+			From: from, SMTPUTF8: options.UTF8, RequireTLS: options.RequireTLS, Return: string(options.Return), ID: options.EnvelopeID,
 		},
 		seen: make(map[mail.Address]struct{}, 1),
 	}
@@ -127,7 +129,7 @@ func (s *session) sender() (sender, error) {
 		if !ok || credential.PasswordHash != s.hash {
 			return sender{}, refuse(421, smtp.EnhancedCode{4, 7, 0}, reasonAuth, "the credential has changed, log in again")
 		}
-		who = sender{domains: credential.FromDomains}
+		who = sender{domains: credential.FromDomains, vendors: credential.VendorHeaders}
 		name = credential.Tenant
 	case !s.peer.trusted || s.peer.listener.RequireAuth:
 		return sender{}, refuse(530, smtp.EnhancedCode{5, 7, 0}, reasonAuth, "authentication required")
@@ -184,6 +186,9 @@ func (s *session) rcpt(options *smtp.RcptOptions) error {
 	}
 	recipient, err := withNotification(address, options)
 	if err != nil {
+		return err
+	}
+	if err := s.peer.server.refuseRecipient(s.tx.sender.tenant, address); err != nil {
 		return err
 	}
 	s.tx.seen[address] = struct{}{}

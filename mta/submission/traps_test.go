@@ -268,6 +268,9 @@ func TestNothingBehindSTARTTLS(t *testing.T) {
 		t.Errorf("offered %q", reply)
 	}
 	c.say("STARTTLS", "503")
+	if reply := c.say("EHLO client.example", "250"); !strings.Contains(reply, "REQUIRETLS") {
+		t.Errorf("REQUIRETLS is not offered under TLS: %q", reply)
+	}
 	c.say("AUTH PLAIN "+plainResponse("app", secret), "235 2.7.0")
 	c.message(simple, "250")
 	if body := string(f.store.last(t).Body); !strings.Contains(body, " with ESMTPSA id ") {
@@ -328,7 +331,7 @@ func TestStorageErrors(t *testing.T) {
 	}{
 		{queue.ErrFull, "452 4.3.1"},
 		{fmt.Errorf("wrapped: %w", queue.ErrFull), "452 4.3.1"},
-		{queue.ErrUnavailable, "451 4.3.0"},
+		{queue.ErrUnavailable, "452 4.3.1"},
 		{queue.ErrClosed, "451 4.3.0"},
 		{errors.New("open /var/lib/secret: permission denied"), "451 4.3.0"},
 	} {

@@ -54,6 +54,7 @@ type wire struct {
 	sasl      bool   // the next line is a SASL response
 	swallow   bool   // the next reply is for nobody: a second greeting, a RSET of ours
 	upgrading bool   // STARTTLS was granted
+	encrypted bool   // the stream is TLS
 	closing   bool   // nothing is read any more
 	broken    bool   // nothing is written any more
 
@@ -202,6 +203,9 @@ func (w *wire) Write(p []byte) (int, error) {
 		w.swallow = false
 	default:
 		w.emit(amend(w.verb, p))
+		if w.encrypted && w.verb == "EHLO" && bytes.HasPrefix(p, []byte("250-PIPELINING")) {
+			w.emit([]byte("250-REQUIRETLS\r\n")) // go-smtp does not see the TLS
+		}
 		if len(w.out) > maxPendingReplies {
 			return len(p), w.flush()
 		}
@@ -259,7 +263,7 @@ func (w *wire) Close() error {
 // secure goes on over stream, as if the connection had just begun (RFC 3207
 // section 4.2).
 func (w *wire) secure(stream net.Conn) {
-	w.stream = stream
+	w.stream, w.encrypted = stream, true
 	w.upgrading, w.swallow = false, true
 	w.verb = ""
 }

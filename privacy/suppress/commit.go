@@ -7,78 +7,17 @@ import (
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/postrider-mta/postrider/internal/boltguard"
 )
 
 // maxGroup bounds the changes of one transaction.
 const maxGroup = 1000
 
-// Add keeps an entry, durably on return, and reports whether it is new: one
-// for the same address, stream and reason stays as it was.
-func (s *Store) Add(ctx context.Context, e Entry) (changed bool, err error) {
-	if err := e.check(); err != nil {
-		return false, err
-	}
-	value, err := e.withoutErased().encode()
-	if err != nil {
-		return false, err
-	}
-	n, err := s.committer.do(ctx, &change{add: true, key: s.secret.key(&e), value: value})
-	return n > 0, err
-}
-
-// Remove forgets the entries of a tenant and an address, durably on return,
-// and returns how many there were. The selector's stream and reason narrow it
-// down to those of that stream and reason.
-func (s *Store) Remove(ctx context.Context, x Selector) (int, error) {
-	if x.Tenant == "" || x.Address.IsZero() {
-		return 0, fmt.Errorf("%w: removing needs a tenant and an address", ErrEntry)
-	}
-	return s.committer.do(ctx, &change{selector: x, prefix: s.secret.prefix(x.Tenant, x.Address)})
-}
-
-// change is one Add or Remove on its way into a transaction.
+// change is one caller's part of a transaction.
 type change struct {
-	add        bool
-	key, value []byte
-	selector   Selector
-	prefix     []byte
-
-	touched [][]byte
-	count   int
-	done    chan error
-}
-
-func (c *change) apply(tx *bolt.Tx) error {
-	c.touched, c.count = nil, 0
-	bucket := tx.Bucket([]byte(entriesBucket))
-	if c.add {
-		if bucket.Get(c.key) != nil {
-			return nil
-		}
-		c.touched, c.count = [][]byte{c.key}, 1
-		return bucket.Put(c.key, c.value)
-	}
-	return c.remove(tx, bucket)
-}
-
-func (c *change) remove(tx *bolt.Tx, bucket *bolt.Bucket) error {
-	found, err := entriesOf(bucket, c.prefix)
-	if err != nil {
-		return err
-	}
-	for _, f := range found {
-		if !c.selector.matchScope(&f.entry) {
-			continue
-		}
-		if err := bucket.Delete(f.key); err != nil {
-			return err
-		}
-		c.touched = append(c.touched, f.key)
-	}
-	if c.count = len(c.touched); c.count == 0 {
-		return nil
-	}
-	return tx.Bucket([]byte(metaBucket)).Put([]byte(metaResidue), []byte{1})
+	apply func(*write) error
+	done  chan error
 }
 
 // committer writes what concurrent callers ask for in common transactions: it
@@ -92,8 +31,8 @@ type committer struct {
 
 	// writing is held through a transaction and while the file is exchanged.
 	writing sync.Mutex
-	// touched are the keys changed since a copy of the file began; nil when
-	// there is none.
+	// touched are the rows changed since a copy of the file began, those of
+	// failed transactions too; nil when there is none.
 	touched map[string]struct{}
 }
 
@@ -105,19 +44,19 @@ func newCommitter(s *Store) *committer {
 
 // do hands over a change and waits until it is durable. Once handed over it is
 // waited for, since it can no longer be taken back.
-func (c *committer) do(ctx context.Context, x *change) (int, error) {
-	x.done = make(chan error, 1)
+func (c *committer) do(ctx context.Context, apply func(*write) error) error {
+	x := &change{apply: apply, done: make(chan error, 1)}
 	select {
 	case c.changes <- x:
 	case <-c.stop:
-		return 0, ErrClosed
+		return ErrClosed
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return ctx.Err()
 	}
 	if err := <-x.done; err != nil {
-		return 0, fmt.Errorf("change suppressions: %w", err)
+		return fmt.Errorf("change suppressions: %w", err)
 	}
-	return x.count, nil
+	return nil
 }
 
 func (c *committer) run() {
@@ -147,20 +86,20 @@ func (c *committer) gather(first *change) []*change {
 func (c *committer) commit(group []*change) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
+	w := &write{touched: c.touched, remember: c.store.remember}
 	err := c.store.update(func(tx *bolt.Tx) error {
+		w.tx = tx
 		for _, x := range group {
-			if err := x.apply(tx); err != nil {
+			if err := x.apply(w); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	if err == nil && len(w.listed) > 0 {
+		c.store.nowListed(w.listed)
+	}
 	for _, x := range group {
-		if c.touched != nil {
-			for _, key := range x.touched {
-				c.touched[string(key)] = struct{}{}
-			}
-		}
 		x.done <- err
 	}
 }
@@ -177,9 +116,9 @@ func (s *Store) update(fn func(*bolt.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	err = guard(func() error { return db.Update(fn) })
+	err = asDamage(db.Update(fn))
 	switch {
-	case isFault(err):
+	case errors.Is(err, boltguard.ErrDamaged):
 		return s.abandon(err)
 	case err != nil:
 		return s.reopen(err)
@@ -187,19 +126,19 @@ func (s *Store) update(fn func(*bolt.Tx) error) error {
 	return nil
 }
 
-// abandon gives up a damaged database: from now on nobody may be mailed. It is
-// left open, see fault.
+// abandon gives up a damaged database: from now on nobody may be mailed.
 func (s *Store) abandon(cause error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	db := s.db
 	s.db, s.fault = nil, cause
 	s.logger.Error("suppressions are damaged", "path", s.path, "error", cause)
-	return cause
+	return errors.Join(cause, db.Close())
 }
 
 // writable returns the database, which is opened again where that failed
 // before, unless it is damaged.
-func (s *Store) writable() (*bolt.DB, error) {
+func (s *Store) writable() (*boltguard.DB, error) {
 	s.mu.RLock()
 	db, fault := s.db, s.fault
 	s.mu.RUnlock()

@@ -4,7 +4,6 @@
 package suppress
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,42 +12,27 @@ import (
 	"github.com/postrider-mta/postrider/internal/mail"
 )
 
-// Reason says why an address is not mailed.
-type Reason string
-
-const (
-	// Unsubscribed: the reader asked for no more.
-	Unsubscribed Reason = "unsubscribed"
-	// Manual: the operator or the tenant said so.
-	Manual Reason = "manual"
-	// Erased: the person had their data erased. The address is not kept, only
-	// its keyed hash, so that they stay unmailed.
-	Erased Reason = "erased"
-)
-
-// rank orders reasons for Check, which names one; the lowest comes first.
-func (r Reason) rank() int {
-	switch r {
-	case Erased:
-		return 0
-	case Unsubscribed:
-		return 1
-	case Manual:
-		return 2
-	}
-	return 3
-}
+// AllTenants in the place of a tenant is the operator's own list: nobody mails
+// who is on it.
+const AllTenants = "*"
 
 // Entry is one reason not to mail an address.
 type Entry struct {
+	// Tenant whose mail it keeps back, or AllTenants.
 	Tenant string `json:"tenant"`
-	// Stream that it holds for; empty for all of the tenant's.
+	// Stream that it holds for; empty for all that Reason allows: see
+	// Reason.Bulk.
 	Stream string `json:"stream,omitempty"`
 	// Address is the zero one where only its hash is kept.
 	Address mail.Address `json:"address,omitzero"`
-	Reason  Reason       `json:"reason"`
-	Time    time.Time    `json:"time"`
-	// Source is the id of the message that led to it, if one did.
+	// Hash stands for the address where that is not known; the zero one
+	// elsewhere.
+	Hash   Hash      `json:"hash,omitzero"`
+	Reason Reason    `json:"reason"`
+	Time   time.Time `json:"time"`
+	// Expires is when it ends; zero for never.
+	Expires time.Time `json:"expires,omitzero"`
+	// Source is the id of the message or event that led to it, if one did.
 	Source string `json:"source,omitempty"`
 }
 
@@ -57,43 +41,34 @@ var ErrEntry = errors.New("invalid suppression")
 
 const maxName = 255
 
-// check refuses what has no place in a key.
+// check refuses what has no place in a key, and what the reason forbids.
 func (e *Entry) check() error {
-	if e.Tenant == "" || e.Address.IsZero() || e.Reason == "" {
-		return fmt.Errorf("%w: it needs a tenant, an address and a reason", ErrEntry)
+	if e.Tenant == "" || e.Reason == "" || e.Address.IsZero() == e.Hash.IsZero() {
+		return fmt.Errorf("%w: it needs a tenant, a reason, and an address or its hash", ErrEntry)
 	}
 	for _, name := range []string{e.Tenant, e.Stream, string(e.Reason)} {
 		if len(name) > maxName || strings.IndexByte(name, 0) >= 0 {
 			return fmt.Errorf("%w: a name is longer than %d octets or has a NUL", ErrEntry, maxName)
 		}
 	}
+	if !e.Expires.IsZero() && !e.Reason.MayExpire() {
+		return fmt.Errorf("%w: one that is %s does not expire", ErrEntry, e.Reason)
+	}
 	return nil
 }
 
-// stored is the value of an entry; the rest is in its key.
-type stored struct {
-	Address mail.Address `json:"address,omitzero"`
-	Time    time.Time    `json:"time"`
-	Source  string       `json:"source,omitempty"`
-}
+// expired reports whether it ended before now.
+func (e *Entry) expired(now time.Time) bool { return over(e.Expires, now) }
 
-func (e *Entry) encode() ([]byte, error) {
-	return json.Marshal(stored{e.Address, e.Time.UTC(), e.Source})
-}
+// over reports whether an end, zero for none, has come.
+func over(end, now time.Time) bool { return !end.IsZero() && !end.After(now) }
 
-// decodeEntry is the inverse of the key and encode.
-func decodeEntry(key, value []byte) (Entry, error) {
-	tenant, rest, ok := strings.Cut(string(key), "\x00")
-	if !ok || len(rest) <= hashLength {
-		return Entry{}, fmt.Errorf("%w: key of %d octets", ErrDamaged, len(key))
+// withoutErased leaves the address out of an erased entry, whose key alone
+// tells it.
+func (e *Entry) withoutErased() Entry {
+	shown := *e
+	if e.Reason == Erased {
+		shown.Address, shown.Source = mail.Address{}, ""
 	}
-	stream, reason, _ := strings.Cut(rest[hashLength:], "\x00")
-	var s stored
-	if err := json.Unmarshal(value, &s); err != nil {
-		return Entry{}, fmt.Errorf("%w: entry: %w", ErrDamaged, err)
-	}
-	return Entry{
-		Tenant: tenant, Stream: stream, Reason: Reason(reason),
-		Address: s.Address, Time: s.Time, Source: s.Source,
-	}, nil
+	return shown
 }

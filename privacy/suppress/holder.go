@@ -13,24 +13,42 @@ import (
 // HolderName names the store among the holders of personal data.
 func (s *Store) HolderName() string { return "suppressions" }
 
-// Find counts the entries about a subject. The hash that an erasure leaves
-// behind is one of them.
+// Find counts the entries about a subject, and the count of their soft bounces
+// if there is one. The hash that an erasure leaves behind is an entry.
 func (s *Store) Find(_ context.Context, subject person.Subject) (int, error) {
-	rows, err := s.of(subject)
-	return len(rows), err
+	rows, soft, err := s.of(subject)
+	return len(rows) + len(soft), err
 }
 
-// Export yields each entry about a subject.
+// softRecord is how a subject sees the count of their soft bounces.
+type softRecord struct {
+	Tenant  string       `json:"tenant"`
+	Address mail.Address `json:"address"`
+	Count   int          `json:"count"`
+	First   time.Time    `json:"first"`
+	Last    time.Time    `json:"last"`
+}
+
+// Export yields each entry about a subject, and the count of soft bounces.
 func (s *Store) Export(ctx context.Context, subject person.Subject, yield func(person.Record) error) error {
-	rows, err := s.of(subject)
+	rows, soft, err := s.of(subject)
 	if err != nil {
 		return err
 	}
+	var records []person.Record
 	for _, r := range rows {
+		records = append(records, person.Record{Kind: "suppression", Time: r.entry.Time, Data: r.entry})
+	}
+	for _, c := range soft {
+		records = append(records, person.Record{Kind: "soft bounces", Time: c.last, Data: softRecord{
+			Tenant: subject.Tenant, Address: subject.Address, Count: int(c.count), First: c.first, Last: c.last,
+		}})
+	}
+	for _, r := range records {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := yield(person.Record{Kind: "suppression", Time: r.entry.Time, Data: r.entry}); err != nil {
+		if err := yield(r); err != nil {
 			return err
 		}
 	}
@@ -38,18 +56,31 @@ func (s *Store) Export(ctx context.Context, subject person.Subject, yield func(p
 }
 
 // Rectify makes the entries about a subject hold for another address, and no
-// longer for the old one.
+// longer for the old one. What was counted of soft bounces is forgotten: they
+// were the old address's.
 func (s *Store) Rectify(ctx context.Context, subject person.Subject, to mail.Address) (int, error) {
-	rows, err := s.of(subject)
-	if err != nil || len(rows) == 0 {
+	rows, soft, err := s.of(subject)
+	if err != nil || len(rows)+len(soft) == 0 {
 		return 0, err
 	}
-	return s.rewrite(ctx, s.secret.prefix(subject.Tenant, subject.Address), func(entries []Entry) []Entry {
-		for i := range entries {
-			entries[i].Address = to
+	under := s.secret.prefix(subject.Tenant, to)
+	return s.rewrite(ctx, s.prefixes(subject.Tenant, subject.Address), func(rows []row) []placed {
+		var all []placed
+		for _, r := range rows {
+			if !r.entry.Address.IsZero() { // else it stays unnamed
+				r.entry.Address = to
+			}
+			all = append(all, r.entry.at(under))
 		}
-		return entries
+		return all
 	})
+}
+
+// at places an entry under a prefix that is known.
+func (e *Entry) at(prefix []byte) placed {
+	kept := *e
+	kept.Hash = Hash{}
+	return placed{tenant: e.Tenant, key: e.under(prefix), value: kept.encode(), expires: e.Expires}
 }
 
 // Erase takes all that is known of a subject out of the file, free pages
@@ -69,15 +100,16 @@ func (s *Store) Erase(ctx context.Context, subject person.Subject) (int, error) 
 		return 0, err
 	}
 	count := 0
-	_, err := s.rewrite(ctx, s.secret.prefix(subject.Tenant, subject.Address), func(entries []Entry) []Entry {
-		for _, e := range entries {
-			if e.Reason == Erased {
-				erased.Time = e.Time
+	_, err := s.rewrite(ctx, s.prefixes(subject.Tenant, subject.Address), func(rows []row) []placed {
+		for _, r := range rows {
+			if r.entry.Reason == Erased {
+				erased.Time = r.entry.Time
 			} else {
 				count++
 			}
 		}
-		return []Entry{erased}
+		kept := erased.withoutErased()
+		return []placed{kept.at(s.secret.prefix(subject.Tenant, subject.Address))}
 	})
 	return count, err
 }
@@ -93,23 +125,32 @@ func (s *Store) nothingToErase(subject person.Subject) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	rows, err := s.of(subject)
+	rows, soft, err := s.of(subject)
+	clean = clean && len(soft) == 0
 	for _, r := range rows {
 		clean = clean && r.entry.Reason == Erased
 	}
 	return clean, err
 }
 
-// Expire removes nothing: no reason that is kept today ends with time. To
-// forget an unsubscription would be to mail the reader again.
-func (s *Store) Expire(context.Context, time.Time) (int, error) {
-	return 0, s.view(func(*bolt.Tx) error { return nil })
-}
-
-func (s *Store) of(subject person.Subject) (rows []row, err error) {
+// of returns what there is about a subject.
+func (s *Store) of(subject person.Subject) (rows []row, soft []softCount, err error) {
 	err = s.view(func(tx *bolt.Tx) error {
-		rows, err = entriesOf(tx.Bucket([]byte(entriesBucket)), s.secret.prefix(subject.Tenant, subject.Address))
-		return err
+		for _, prefix := range s.prefixes(subject.Tenant, subject.Address) {
+			found, err := s.secret.entriesOf(tx.Bucket([]byte(entriesBucket)), prefix)
+			if err != nil {
+				return err
+			}
+			rows = append(rows, found...)
+			if value := tx.Bucket([]byte(softBucket)).Get(prefix); value != nil {
+				c, err := decodeSoft(value)
+				if err != nil {
+					return err
+				}
+				soft = append(soft, c)
+			}
+		}
+		return nil
 	})
-	return rows, err
+	return rows, soft, err
 }

@@ -67,8 +67,8 @@ func TestEraseKeepsOnlyTheHash(t *testing.T) {
 		t.Error("another tenant's answer changed")
 	}
 	f.add(t, rival)
-	if n, err := f.Remove(t.Context(), Selector{Tenant: "acme", Address: address(t, to)}); n != 1 || err != nil {
-		t.Errorf("lifted %d, %v", n, err)
+	if n, err := f.Remove(t.Context(), Selector{Tenant: "acme", Address: address(t, to)}); len(n) != 1 || err != nil {
+		t.Errorf("lifted %+v, %v", n, err)
 	}
 	if _, found := f.check(t, "acme", "marketing", to); found {
 		t.Error("still suppressed after Remove")
@@ -80,8 +80,8 @@ func TestEraseReachesFreePages(t *testing.T) {
 	f := newTest(t)
 	const to = "forgetme@example.com"
 	f.add(t, entry(t, "marketing", to, Unsubscribed))
-	if n, err := f.Remove(t.Context(), Selector{Tenant: "acme", Address: address(t, to)}); n != 1 || err != nil {
-		t.Fatalf("removed %d, %v", n, err)
+	if n, err := f.Remove(t.Context(), Selector{Tenant: "acme", Address: address(t, to)}); len(n) != 1 || err != nil {
+		t.Fatalf("removed %+v, %v", n, err)
 	}
 	if _, err := f.Erase(t.Context(), subject(t, to)); err != nil {
 		t.Fatal(err)
@@ -164,8 +164,8 @@ func TestEraseWhileChanging(t *testing.T) {
 		for n := range 40 {
 			f.add(t, entry(t, "marketing", fmt.Sprintf("new%d@example.com", n), Unsubscribed))
 			x := Selector{Tenant: "acme", Address: address(t, fmt.Sprintf("reader%d@example.com", 100+n))}
-			if removed, err := f.Remove(ctx, x); removed != 1 || err != nil {
-				t.Errorf("removed %d, %v", removed, err)
+			if removed, err := f.Remove(ctx, x); len(removed) != 1 || err != nil {
+				t.Errorf("removed %+v, %v", removed, err)
 			}
 		}
 	})

@@ -7,20 +7,19 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	bolt "go.etcd.io/bbolt"
-
-	"github.com/postrider-mta/postrider/internal/mail"
 )
 
 // copyBatch is how many entries are copied in one transaction.
 const copyBatch = 2000
 
-// rewrite replaces the database by a copy in which the entries under prefix
-// are what replace makes of them. A copy, because what bbolt deletes stays
+// rewrite replaces the database by a copy in which the entries under prefixes
+// are what replace makes of them, and no soft bounce is counted there. A copy, because what bbolt deletes stays
 // readable in the file's free pages. Check goes on meanwhile, and so do Add
 // and Remove but for the last moment.
-func (s *Store) rewrite(ctx context.Context, prefix []byte, replace func([]Entry) []Entry) (int, error) {
+func (s *Store) rewrite(ctx context.Context, prefixes [][]byte, replace func([]row) []placed) (int, error) {
 	s.rewriting.Lock()
 	defer s.rewriting.Unlock()
 	if err := s.committer.watch(); err != nil {
@@ -31,7 +30,7 @@ func (s *Store) rewrite(ctx context.Context, prefix []byte, replace func([]Entry
 	if err != nil {
 		return 0, fmt.Errorf("rewrite suppressions: %w", err)
 	}
-	c := &copier{store: s, to: to, prefix: prefix, replace: replace}
+	c := &copier{store: s, to: to, prefixes: prefixes, replace: replace}
 	if err := c.run(ctx); err != nil {
 		return 0, fmt.Errorf("rewrite suppressions: %w", errors.Join(err, removeIfThere(s.newPath())))
 	}
@@ -62,13 +61,20 @@ func (c *committer) unwatch() {
 	c.touched = nil
 }
 
-// copier copies all entries but those under prefix.
+// copier copies all rows but those under prefixes.
 type copier struct {
 	store    *Store
 	to       *bolt.DB
-	prefix   []byte
-	replace  func([]Entry) []Entry
+	prefixes [][]byte
+	replace  func([]row) []placed
 	replaced int
+}
+
+// leaves reports whether a row is one that is not copied.
+func (c *copier) leaves(bucket string, key []byte) bool {
+	return (bucket == entriesBucket || bucket == softBucket) && slices.ContainsFunc(c.prefixes, func(prefix []byte) bool {
+		return bytes.HasPrefix(key, prefix)
+	})
 }
 
 // run closes the copy in any case.
@@ -89,35 +95,37 @@ func (c *copier) run(ctx context.Context) error {
 }
 
 func (c *copier) copyAll(ctx context.Context) error {
-	for from := []byte{}; from != nil; {
-		if err := ctx.Err(); err != nil {
-			return err
+	for _, bucket := range dataBuckets() {
+		for from := []byte{}; from != nil; {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			pairs, next, err := c.read(bucket, from)
+			if err != nil {
+				return err
+			}
+			if err := c.write(bucket, pairs); err != nil {
+				return err
+			}
+			from = next
 		}
-		pairs, next, err := c.read(from)
-		if err != nil {
-			return err
-		}
-		if err := c.write(pairs); err != nil {
-			return err
-		}
-		from = next
 	}
 	return nil
 }
 
 type pair struct{ key, value []byte }
 
-// read returns a batch from a key on, and where the next begins, nil at the
-// end.
-func (c *copier) read(from []byte) (pairs []pair, next []byte, err error) {
+// read returns a batch of a bucket from a key on, and where the next begins,
+// nil at the end.
+func (c *copier) read(bucket string, from []byte) (pairs []pair, next []byte, err error) {
 	err = c.store.view(func(tx *bolt.Tx) error {
-		cursor := tx.Bucket([]byte(entriesBucket)).Cursor()
+		cursor := tx.Bucket([]byte(bucket)).Cursor()
 		for k, v := cursor.Seek(from); k != nil; k, v = cursor.Next() {
 			if len(pairs) == copyBatch {
 				next = slices.Clone(k)
 				return nil
 			}
-			if !bytes.HasPrefix(k, c.prefix) {
+			if !c.leaves(bucket, k) {
 				pairs = append(pairs, pair{slices.Clone(k), slices.Clone(v)})
 			}
 		}
@@ -126,9 +134,9 @@ func (c *copier) read(from []byte) (pairs []pair, next []byte, err error) {
 	return pairs, next, err
 }
 
-func (c *copier) write(pairs []pair) error {
+func (c *copier) write(name string, pairs []pair) error {
 	return c.to.Update(func(tx *bolt.Tx) error {
-		bucket := tx.Bucket([]byte(entriesBucket))
+		bucket := tx.Bucket([]byte(name))
 		bucket.FillPercent = 0.9
 		for _, p := range pairs {
 			if err := bucket.Put(p.key, p.value); err != nil {
@@ -144,15 +152,15 @@ func (c *copier) write(pairs []pair) error {
 func (c *copier) finish() error {
 	err := c.store.view(func(old *bolt.Tx) error {
 		return c.to.Update(func(tx *bolt.Tx) error {
-			from, to := old.Bucket([]byte(entriesBucket)), tx.Bucket([]byte(entriesBucket))
-			removed, err := c.catchUp(from, to)
+			w := &write{tx: tx, remember: c.store.remember}
+			removed, err := c.catchUp(old, w)
 			if err == nil && removed {
-				err = tx.Bucket([]byte(metaBucket)).Put([]byte(metaResidue), []byte{1})
+				err = w.residue()
 			}
 			if err != nil {
 				return err
 			}
-			return c.putReplacements(from, to)
+			return c.putReplacements(old.Bucket([]byte(entriesBucket)), w)
 		})
 	})
 	if err != nil {
@@ -163,19 +171,20 @@ func (c *copier) finish() error {
 
 // catchUp copies what changed since the copy began, and reports that it
 // removed something already copied.
-func (c *copier) catchUp(from, to *bolt.Bucket) (removed bool, err error) {
-	for key := range c.store.committer.touched {
-		key := []byte(key)
-		if bytes.HasPrefix(key, c.prefix) {
+func (c *copier) catchUp(old *bolt.Tx, w *write) (removed bool, err error) {
+	for row := range c.store.committer.touched {
+		bucket, text, _ := strings.Cut(row, "\x00")
+		key := []byte(text)
+		if c.leaves(bucket, key) {
 			continue
 		}
-		value := from.Get(key)
+		value := old.Bucket([]byte(bucket)).Get(key)
 		switch {
 		case value != nil:
-			err = to.Put(key, value)
-		case to.Get(key) != nil:
+			err = w.put(bucket, key, value)
+		case w.get(bucket, key) != nil:
 			removed = true
-			err = to.Delete(key)
+			err = w.delete(bucket, key)
 		}
 		if err != nil {
 			return false, err
@@ -184,37 +193,22 @@ func (c *copier) catchUp(from, to *bolt.Bucket) (removed bool, err error) {
 	return removed, nil
 }
 
-func (c *copier) putReplacements(from, to *bolt.Bucket) error {
-	rows, err := entriesOf(from, c.prefix)
-	if err != nil {
-		return err
-	}
-	entries := make([]Entry, len(rows))
-	for i, r := range rows {
-		entries[i] = r.entry
-	}
-	c.replaced = len(rows)
-	for _, e := range c.replace(entries) {
-		value, err := e.withoutErased().encode()
+func (c *copier) putReplacements(from *bolt.Bucket, w *write) error {
+	var all []row
+	for _, prefix := range c.prefixes {
+		rows, err := c.store.secret.entriesOf(from, prefix)
 		if err != nil {
 			return err
 		}
-		if err := to.Put(c.store.secret.key(&e), value); err != nil {
+		all = append(all, rows...)
+	}
+	c.replaced = len(all)
+	for _, p := range c.replace(all) {
+		if err := w.place(p); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// withoutErased leaves the address out of an erased entry, whose key alone
-// tells it.
-func (e *Entry) withoutErased() *Entry {
-	if e.Reason != Erased {
-		return e
-	}
-	hidden := *e
-	hidden.Address, hidden.Source = mail.Address{}, ""
-	return &hidden
 }
 
 // exchange opens the copy in the old file's place.

@@ -2,19 +2,21 @@ package suppress
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
-	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/internal/account"
+	"github.com/postrider-mta/postrider/internal/boltguard"
 )
 
 // Errors of stores. Callers test for them with errors.Is.
@@ -31,13 +33,30 @@ var (
 // The buckets of the database.
 const (
 	entriesBucket = "entries"
-	metaBucket    = "meta"
-	// metaFingerprint is that of the secret.
+	// softBucket counts the soft bounces of an address, under the prefix of its
+	// entries.
+	softBucket = "soft"
+	// expiryBucket has a row for whatever ends with time: the second, then the
+	// bucket and key of what ends.
+	expiryBucket = "expiry"
+	// marksBucket says what lists there are beside those that always are asked,
+	// and how far events were listened to.
+	marksBucket = "marks"
+	metaBucket  = "meta"
+
+	// metaFingerprint is that of the secret, metaFormat that of the rest.
 	metaFingerprint = "fingerprint"
+	metaFormat      = "format"
 	// metaResidue is there when addresses were removed that free pages may
 	// still hold.
 	metaResidue = "residue"
 )
+
+// format is that of the keys and values.
+const format = "2"
+
+// dataBuckets are all but meta, which each file has of its own.
+func dataBuckets() []string { return []string{entriesBucket, softBucket, expiryBucket, marksBucket} }
 
 // lockTimeout bounds the wait for a file that another process holds.
 const lockTimeout = 5 * time.Second
@@ -49,23 +68,58 @@ type Options struct {
 	// KeyPath of the key of the hashes; empty for Path with .key behind it.
 	// Without it the database is of no use.
 	KeyPath string
+	// Bulk reports whether a stream is one that readers can leave, which
+	// complaints and unsubscriptions of a whole tenant keep back; nil for every
+	// one but account.Transactional.
+	Bulk func(tenant, stream string) bool
+	// Rules for what bounces come to; zero fields have defaults.
+	Rules Rules
 	// Logger receives what an operator must know; nil discards it.
 	Logger *slog.Logger
+}
+
+// Rules say what bounces come to.
+type Rules struct {
+	// SoftBounces suppress an address when there are so many, 5 if zero, over
+	// SoftSpan at least, 14 days if zero.
+	SoftBounces int
+	SoftSpan    time.Duration
+	// SoftFor and HardFor are how long they do; zero for ever.
+	SoftFor, HardFor time.Duration
+}
+
+func (r Rules) withDefaults() Rules {
+	r.SoftBounces = cmp.Or(r.SoftBounces, 5)
+	r.SoftSpan = cmp.Or(r.SoftSpan, 14*24*time.Hour)
+	return r
 }
 
 // Store keeps who must not be mailed. It is safe for concurrent use.
 type Store struct {
 	path   string
 	secret secret
+	bulk   func(tenant, stream string) bool
+	rules  Rules
 	logger *slog.Logger
+
+	// lists are the marks of those that are not always asked.
+	lists atomic.Pointer[map[string]bool]
 
 	// mu is held, for reading, while db is in use, and for changing db itself.
 	mu sync.RWMutex
-	db *bolt.DB
+	db *boltguard.DB
 	// fault says why db is nil.
 	fault error
 
 	committer *committer
+	// filter rules out addresses; it is not ready until a goroutine of ours has
+	// read all entries. filling is the one that is read into, or was last;
+	// committer.writing guards it.
+	filter    atomic.Pointer[filter]
+	filling   *filter
+	outgrown  chan struct{}
+	stopFills context.CancelFunc
+	fills     sync.WaitGroup
 	// rewriting serialises copies of the whole file.
 	rewriting sync.Mutex
 }
@@ -78,11 +132,19 @@ func Open(o Options) (*Store, error) {
 	if o.KeyPath == "" {
 		o.KeyPath = o.Path + ".key"
 	}
-	s := &Store{path: o.Path, logger: o.Logger}
+	if o.Bulk == nil {
+		o.Bulk = func(_, stream string) bool { return stream != account.Transactional }
+	}
+	s := &Store{path: o.Path, bulk: o.Bulk, rules: o.Rules.withDefaults(), logger: o.Logger}
 	if err := s.open(o.KeyPath); err != nil {
 		return nil, fmt.Errorf("open suppressions: %w", err)
 	}
+	s.filter.Store(newFilter(0))
+	s.outgrown = make(chan struct{}, 1)
 	s.committer = newCommitter(s)
+	ctx, stop := context.WithCancel(context.Background())
+	s.stopFills = stop
+	s.fills.Go(func() { s.fillFilters(ctx) })
 	return s, nil
 }
 
@@ -100,6 +162,8 @@ func (s *Store) open(keyPath string) error {
 			return err
 		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.db, err = s.openFile()
 	return err
 }
@@ -127,15 +191,14 @@ func (s *Store) newFile() (*bolt.DB, error) {
 		return nil, err
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		_, err := tx.CreateBucket([]byte(entriesBucket))
-		if err != nil {
-			return err
+		for _, name := range append(dataBuckets(), metaBucket) {
+			if _, err := tx.CreateBucket([]byte(name)); err != nil {
+				return err
+			}
 		}
-		meta, err := tx.CreateBucket([]byte(metaBucket))
-		if err != nil {
-			return err
-		}
-		return meta.Put([]byte(metaFingerprint), s.secret.fingerprint())
+		meta := tx.Bucket([]byte(metaBucket))
+		err := meta.Put([]byte(metaFormat), []byte(format))
+		return errors.Join(err, meta.Put([]byte(metaFingerprint), s.secret.fingerprint()))
 	})
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -148,72 +211,52 @@ func boltOptions() *bolt.Options {
 }
 
 // openFile opens the database and checks that it is whole and ours.
-func (s *Store) openFile() (*bolt.DB, error) {
-	info, err := os.Stat(s.path)
+func (s *Store) openFile() (*boltguard.DB, error) {
+	db, err := boltguard.Open(s.path, boltOptions())
 	if err != nil {
-		return nil, err
+		return nil, asDamage(err)
 	}
-	if info.Size() == 0 {
-		return nil, fmt.Errorf("%w: %s is empty", ErrDamaged, s.path)
-	}
-	var db *bolt.DB
-	err = guard(func() (err error) {
-		db, err = bolt.Open(s.path, 0o600, boltOptions())
-		return err
-	})
-	if err != nil {
-		return nil, s.asDamage(err)
-	}
-	err = guard(func() error {
-		return db.View(func(tx *bolt.Tx) error { return s.checkFile(tx, info.Size()) })
-	})
-	if err != nil {
+	if err := asDamage(db.View(s.checkFile)); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
 
-func (s *Store) asDamage(err error) error {
-	for _, sign := range []error{bolterrors.ErrInvalid, bolterrors.ErrChecksum, bolterrors.ErrVersionMismatch} {
-		if errors.Is(err, sign) {
-			return fmt.Errorf("%w: %s: %w", ErrDamaged, s.path, err)
-		}
+// asDamage gives a file that is wrong the name that callers know.
+func asDamage(err error) error {
+	if errors.Is(err, boltguard.ErrDamaged) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	return fmt.Errorf("%s: %w", s.path, err)
+	return err
 }
 
-func (s *Store) checkFile(tx *bolt.Tx, size int64) error {
+func (s *Store) checkFile(tx *bolt.Tx) error {
 	meta := tx.Bucket([]byte(metaBucket))
 	switch {
-	case tx.Size() > size:
-		return fmt.Errorf("%w: %s has %d of %d octets", ErrDamaged, s.path, size, tx.Size())
-	case meta == nil || tx.Bucket([]byte(entriesBucket)) == nil:
+	case meta == nil:
 		return fmt.Errorf("%w: %s is no suppression database", ErrDamaged, s.path)
 	case !bytes.Equal(meta.Get([]byte(metaFingerprint)), s.secret.fingerprint()):
 		return fmt.Errorf("%w: it is not the one that %s was written with", ErrSecret, s.path)
+	case string(meta.Get([]byte(metaFormat))) != format:
+		return fmt.Errorf("%w: %s has the format of another version", ErrDamaged, s.path)
 	}
+	for _, name := range dataBuckets() {
+		if tx.Bucket([]byte(name)) == nil {
+			return fmt.Errorf("%w: %s has no bucket %q", ErrDamaged, s.path, name)
+		}
+	}
+	s.lists.Store(readLists(tx))
 	return nil
 }
 
-// Check answers whether a tenant may mail an address on a stream: found means
-// no, and the entry says why. On an error it is not known, and nothing may be
-// sent for now.
-func (s *Store) Check(tenant, stream string, a mail.Address) (entry Entry, found bool, err error) {
-	prefix := s.secret.prefix(tenant, a)
-	err = s.view(func(tx *bolt.Tx) error {
-		cursor := tx.Bucket([]byte(entriesBucket)).Cursor()
-		for k, v := cursor.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = cursor.Next() {
-			e, err := decodeEntry(k, v)
-			if err != nil {
-				return err
-			}
-			if (e.Stream == "" || e.Stream == stream) && (!found || e.Reason.rank() < entry.Reason.rank()) {
-				entry, found = e, true
-			}
-		}
-		return nil
-	})
-	return entry, found, err
+// usable returns why the database cannot be asked; nil if it can.
+func (s *Store) usable() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.db == nil {
+		return s.fault
+	}
+	return nil
 }
 
 // view runs fn in a short read transaction.
@@ -223,11 +266,13 @@ func (s *Store) view(fn func(*bolt.Tx) error) error {
 	if s.db == nil {
 		return s.fault
 	}
-	return guard(func() error { return s.db.View(fn) })
+	return asDamage(s.db.View(fn))
 }
 
 // Close waits for what is under way.
 func (s *Store) Close() error {
+	s.stopFills()
+	s.fills.Wait()
 	s.rewriting.Lock()
 	defer s.rewriting.Unlock()
 	s.committer.close()
@@ -239,29 +284,4 @@ func (s *Store) Close() error {
 	db := s.db
 	s.db, s.fault = nil, ErrClosed
 	return db.Close()
-}
-
-// guard runs what reads a memory-mapped file. Where pages are not what they
-// should be, bbolt panics and the hardware faults; both become a *fault.
-func guard(read func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = &fault{cause}
-		}
-	}()
-	return read()
-}
-
-// fault is an ErrDamaged that interrupted bbolt. If it was writing it may still
-// hold its locks, and closing it would wait for ever.
-type fault struct{ cause any }
-
-func (f *fault) Error() string { return fmt.Sprintf("%v: %v", ErrDamaged, f.cause) }
-
-func (f *fault) Is(target error) bool { return target == ErrDamaged }
-
-func isFault(err error) bool {
-	var f *fault
-	return errors.As(err, &f)
 }

@@ -140,22 +140,22 @@ func TestAddIsIdempotent(t *testing.T) {
 func TestReasonsAreKeptApart(t *testing.T) {
 	f := newTest(t)
 	const to = "one@example.com"
-	f.add(t, entry(t, "marketing", to, Unsubscribed), entry(t, "marketing", to, Manual), entry(t, "", to, Manual), entry(t, "", to, Reason("complaint")))
+	f.add(t, entry(t, "marketing", to, Unsubscribed), entry(t, "marketing", to, Manual), entry(t, "", to, Manual), entry(t, "", to, HardBounce))
 	steps := []struct {
 		remove Selector
 		n      int
 		left   Reason
 	}{
 		{Selector{Reason: Erased}, 0, Unsubscribed},
-		{Selector{Stream: "marketing", Reason: Unsubscribed}, 1, Manual},
-		{Selector{Reason: Manual}, 2, "complaint"},
-		{Selector{Stream: "marketing"}, 0, "complaint"},
+		{Selector{Stream: "marketing", Reason: Unsubscribed}, 1, HardBounce},
+		{Selector{Reason: Manual}, 2, HardBounce},
+		{Selector{Stream: "marketing"}, 0, HardBounce},
 		{Selector{}, 1, ""},
 	}
 	for _, s := range steps {
 		s.remove.Tenant, s.remove.Address = "acme", address(t, to)
-		if n, err := f.Remove(t.Context(), s.remove); n != s.n || err != nil {
-			t.Errorf("remove %+v: %d, %v; want %d", s.remove, n, err, s.n)
+		if n, err := f.Remove(t.Context(), s.remove); len(n) != s.n || err != nil {
+			t.Errorf("remove %+v: %+v, %v; want %d", s.remove, n, err, s.n)
 		}
 		if got, found := f.check(t, "acme", "marketing", to); got.Reason != s.left || found != (s.left != "") {
 			t.Errorf("after %+v: %+v, want %q", s.remove, got, s.left)

@@ -101,11 +101,17 @@ func (s *Store) apply(w *journal.Write) {
 		for _, id := range v.queues {
 			s.byID[id].pins--
 		}
-		s.accept(newMessage(v, w.Position, w.End), v)
+		s.accept(newMessage(v, w.Position, w.End), v, nil)
 	case *outcomes:
 		s.applyOutcomes(v)
 	case *holdChange:
 		s.applyHold(v)
+	case *cancel:
+		s.applyCancel(v, w.Position)
+	case *dropped:
+		s.applyDropped(v)
+	case cancelEnd:
+		s.cancels.remove(journal.Position(v))
 	case *message:
 		s.move(v, &message{position: w.Position, bytes: int64(w.End - w.Position)})
 	}

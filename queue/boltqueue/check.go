@@ -16,20 +16,50 @@ import (
 func (s *Store) Check() error {
 	s.checkpoints.running.Lock()
 	defer s.checkpoints.running.Unlock()
+	if s.checkpoints.unfinished != (unfinished{}) {
+		if err := s.checkpointNow(false); err != nil {
+			return err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.view(func(tx *bolt.Tx) error {
-		c := census{tx: tx, recipients: map[uint64]int{}, owed: map[queue.ID]int{}, queueOf: map[recipientKey]uint64{}}
-		return errors.Join(c.countRows(), c.checkDue(), c.checkMessages(), c.checkUsage(), c.checkQueues(), s.checkMemory(&c))
+		c := newCensus(tx)
+		c.remember = true
+		return errors.Join(c.countRows(), c.checkDue(), c.checkMessages(), c.checkUsage(), c.checkQueues(), s.checkMemory(c))
 	})
 }
 
 // census counts rows.
 type census struct {
-	tx         *bolt.Tx
-	recipients map[uint64]int
-	owed       map[queue.ID]int
-	queueOf    map[recipientKey]uint64
+	tx     *bolt.Tx
+	queues map[uint64]*queueCensus
+	owed   map[queue.ID]int
+	// rows counts all, timed those that belong into the due index.
+	rows, timed int
+	// remember keeps when each is due, for a comparison with memory.
+	remember bool
+}
+
+// queueCensus is what was found of a queue.
+type queueCensus struct {
+	rows, prompt int
+	// first is the first prompt one.
+	first recipientKey
+	due   map[recipientKey]int64
+}
+
+func newCensus(tx *bolt.Tx) *census {
+	return &census{tx: tx, queues: map[uint64]*queueCensus{}, owed: map[queue.ID]int{}}
+}
+
+func (c *census) queue(id uint64) *queueCensus {
+	q := c.queues[id]
+	if q == nil {
+		q = &queueCensus{due: map[recipientKey]int64{}}
+		c.queues[id] = q
+	}
+	return q
 }
 
 func (c *census) countRows() error {
@@ -39,10 +69,21 @@ func (c *census) countRows() error {
 			return err
 		}
 		id, key := binary.BigEndian.Uint64(k), parseRecipientKey(k[queueKeyLength:])
-		c.recipients[id]++
+		q, m := c.queue(id), mark{row.due, key}
+		q.rows++
 		c.owed[key.message]++
-		c.queueOf[key] = id
-		if c.tx.Bucket([]byte(bucketDue)).Get(appendDueKey(nil, id, mark{row.due, key})) == nil {
+		c.rows++
+		if c.remember {
+			q.due[key] = row.due
+		}
+		if m.prompt() {
+			if q.prompt++; q.prompt == 1 {
+				q.first = key
+			}
+			return nil
+		}
+		c.timed++
+		if c.tx.Bucket([]byte(bucketDue)).Get(appendDueKey(nil, id, m)) == nil {
 			return fmt.Errorf("recipient %s is not in the due index", key.id())
 		}
 		return nil
@@ -55,8 +96,8 @@ func (c *census) checkDue() error {
 		n++
 		return nil
 	})
-	if err == nil && n != len(c.queueOf) {
-		err = fmt.Errorf("due index has %d keys for %d recipients", n, len(c.queueOf))
+	if err == nil && n != c.timed {
+		err = fmt.Errorf("due index has %d keys for %d recipients", n, c.timed)
 	}
 	return err
 }
@@ -110,13 +151,19 @@ func (c *census) checkQueues() error {
 			return err
 		}
 		rows++
-		if id := binary.BigEndian.Uint64(k); row.count != c.recipients[id] {
-			return fmt.Errorf("queue %d counts %d, rows say %d", id, row.count, c.recipients[id])
+		id := binary.BigEndian.Uint64(k)
+		q := c.queue(id)
+		if row.count != q.rows || row.prompt != q.prompt {
+			return fmt.Errorf("queue %d counts %d, %d of them prompt, rows say %d and %d",
+				id, row.count, row.prompt, q.rows, q.prompt)
+		}
+		if q.prompt > 0 && q.first.compare(row.first) < 0 {
+			return fmt.Errorf("queue %d has prompt recipients before where its row says", id)
 		}
 		return nil
 	})
-	if err == nil && rows != len(c.recipients) {
-		err = fmt.Errorf("%d queue rows for %d queues", rows, len(c.recipients))
+	if err == nil && rows != len(c.queues) {
+		err = fmt.Errorf("%d queue rows for %d queues", rows, len(c.queues))
 	}
 	return err
 }
@@ -124,17 +171,12 @@ func (c *census) checkQueues() error {
 // checkMemory compares what memory counts with its entries and the rows that
 // have none.
 func (s *Store) checkMemory(c *census) error {
-	unloaded, waits := map[uint64]int{}, 0
-	for key, id := range c.queueOf {
-		if s.entries[key] == nil {
-			unloaded[id]++
-		}
-	}
-	total := int64(0)
+	waits, total := 0, int64(0)
 	for id, q := range s.byID {
 		total += int64(q.count)
 		waits += len(q.head)
-		count, held := unloaded[id], 0
+		prompt, timed := s.unloadedOf(c.queue(id))
+		count, held := prompt+timed, 0
 		for e := q.first; e != nil; e = e.next {
 			if e.state != gone {
 				count++
@@ -143,15 +185,48 @@ func (s *Store) checkMemory(c *census) error {
 				held++
 			}
 		}
-		if q.unloaded != unloaded[id] || q.count != count || q.leased != held {
-			return fmt.Errorf("queue %d: unloaded %d, count %d, leased %d; found %d, %d, %d",
-				id, q.unloaded, q.count, q.leased, unloaded[id], count, held)
+		if q.prompt.unloaded != prompt || q.timed.unloaded != timed || q.count != count || q.leased != held {
+			return fmt.Errorf("queue %d: unloaded %d and %d, count %d, leased %d; found %d and %d, %d, %d",
+				id, q.prompt.unloaded, q.timed.unloaded, q.count, q.leased, prompt, timed, count, held)
+		}
+		if err := s.checkHorizons(q, c.queue(id)); err != nil {
+			return err
 		}
 	}
 	if total != s.recipients || waits != s.heads {
 		return fmt.Errorf("memory counts %d recipients and %d in heads, queues say %d and %d", s.recipients, s.heads, total, waits)
 	}
 	return s.checkUsers()
+}
+
+func (s *Store) unloadedOf(q *queueCensus) (prompt, timed int) {
+	for key, due := range q.due {
+		switch {
+		case s.entries[key] != nil:
+		case (mark{due, key}).prompt():
+			prompt++
+		default:
+			timed++
+		}
+	}
+	return prompt, timed
+}
+
+// checkHorizons wants no row without an entry before the horizon of its run.
+func (s *Store) checkHorizons(q *queueState, found *queueCensus) error {
+	for key, due := range found.due {
+		m, r := mark{due, key}, &q.timed
+		if s.entries[key] != nil {
+			continue
+		}
+		if m.prompt() {
+			m, r = key.bornMark(), &q.prompt
+		}
+		if m.before(r.horizon) {
+			return fmt.Errorf("recipient %s is before the horizon of queue %d", key.id(), q.id)
+		}
+	}
+	return nil
 }
 
 func (s *Store) checkUsers() error {

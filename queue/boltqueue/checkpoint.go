@@ -1,6 +1,8 @@
 package boltqueue
 
 import (
+	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,7 +15,7 @@ import (
 const (
 	// overload is how many times CheckpointChanges may be in memory, with those
 	// that a checkpoint is writing and those on their way into the journal,
-	// before new mail waits.
+	// before new mail and leases wait.
 	overload = 2
 	// soon is how far ahead of its due time a recipient stays in memory.
 	soon = int64(time.Second)
@@ -34,12 +36,18 @@ type checkpointer struct {
 	// renamed: its rename may not be durable yet. Both are guarded by running.
 	compactAt time.Time
 	renamed   bool
-	// snapshot is used again and again, so that its room is; guarded by
-	// running.
-	snapshot snapshot
+	// unfinished is the checkpoint that was begun and failed, or that Open found;
+	// guarded by running.
+	unfinished unfinished
+	// betweenParts, if set, is called between the parts of a checkpoint.
+	betweenParts func()
+	// snapshot is used again and again, so that its room is; mirror is nil but
+	// during a compaction. Both are guarded by running.
+	snapshot *snapshot
+	mirror   *mirror
 }
 
-func (c *checkpointer) init() { c.wanted = make(chan struct{}, 1) }
+func (c *checkpointer) init() { c.wanted, c.snapshot = make(chan struct{}, 1), &snapshot{} }
 
 func (c *checkpointer) request() {
 	select {
@@ -64,10 +72,34 @@ func (s *Store) waitForRoom() error {
 		case len(s.dirtyEntries.things)+s.frozen+s.coming < overload*s.options.CheckpointChanges:
 			return nil
 		case s.checkpoints.fault != nil:
-			return storageError(s.checkpoints.fault)
+			return refusal(s.checkpoints.fault)
 		}
 		s.room.Wait()
 	}
+}
+
+// waitToLease keeps outcomes from piling up in memory faster than checkpoints
+// take them. While none succeeds it does not: what was sent has an outcome all
+// the same. Store.mu is held.
+func (s *Store) waitToLease(ctx context.Context) error {
+	crowded := func() bool {
+		return len(s.dirtyEntries.things)+s.frozen >= overload*s.options.CheckpointChanges && s.checkpoints.fault == nil
+	}
+	if s.closed || !crowded() {
+		return nil
+	}
+	stop := context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.room.Broadcast()
+	})
+	defer stop()
+	for s.checkpoints.request(); !s.closed && crowded(); s.room.Wait() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // runCheckpoints writes a checkpoint whenever one is due, and gives back the
@@ -83,15 +115,16 @@ func (s *Store) runCheckpoints() {
 		case <-s.checkpoints.wanted:
 		}
 		if err := s.checkpoint(false); err != nil {
-			s.options.Logger.Error("store: checkpoint failed", "error", err)
-			s.pause(max(s.options.RetryPause, 250*time.Millisecond))
+			s.pause(s.checkpointFailed(err))
 			continue
 		}
 		s.giveBackDisk()
 		if err := s.journal.ReleaseIdle(spareIdle); err != nil {
 			s.options.Logger.Warn("store: spare segments stay", "error", err)
 		}
-		s.compactIfSparse()
+		if s.compactionDue() {
+			s.background.Go(s.compactIfSparse)
+		}
 	}
 }
 
@@ -117,22 +150,27 @@ func (s *Store) stopping() bool {
 // checkpoint brings queue.db up to all that was applied. With clean it also
 // says that nothing follows.
 func (s *Store) checkpoint(clean bool) error {
+	s.checkpoints.running.Lock()
+	defer s.checkpoints.running.Unlock()
+	if s.checkpoints.mirror.full() && !clean {
+		return nil // it is asked for when the copy has them
+	}
+	return s.checkpointNow(clean)
+}
+
+// checkpointNow is checkpoint where checkpoints.running is held.
+func (s *Store) checkpointNow(clean bool) error {
 	c := &s.checkpoints
-	c.running.Lock()
-	defer c.running.Unlock()
 	snap := s.freeze()
-	if snap.position == c.position && snap.empty() && !clean {
+	if snap.position == c.position && snap.empty() && !clean && c.unfinished == (unfinished{}) {
 		return nil
 	}
 	snap.clean = clean
-	err := s.db.Update(func(tx *bolt.Tx) error {
-		s.tuneFreelist(tx)
-		return snap.write(tx)
-	})
+	err := s.writeParts(snap)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.room.Broadcast()
-	defer snap.end()
+	defer c.finish(snap, err)
 	c.fault = err
 	if err != nil {
 		s.thaw(snap)
@@ -161,7 +199,7 @@ func (s *Store) tuneFreelist(tx *bolt.Tx) {
 func (s *Store) freeze() *snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	snap := &s.checkpoints.snapshot
+	snap := s.checkpoints.snapshot
 	snap.begin(s.applied, s.nextQueue)
 	s.dirtyEntries.takeAll(snap.addEntry)
 	s.dirtyMessages.takeAll(snap.addMessage)
@@ -176,6 +214,10 @@ func (s *Store) freeze() *snapshot {
 	snap.usage = s.freezeUsage()
 	if s.holds.changed {
 		snap.holds, snap.holdsChanged, s.holds.changed = s.holds.sorted(), true, false
+		snap.releases = s.holds.ofReleases()
+	}
+	if s.cancels.changed {
+		snap.cancels, snap.cancelsChanged, s.cancels.changed = slices.Clone(s.cancels.standing), true, false
 	}
 	s.sinceCheckpoint = 0
 	return snap
@@ -196,9 +238,8 @@ func (s *Store) takeOver(snap *snapshot) {
 		case f.gone():
 			s.forget(e)
 		case e.state == waiting && s.leaves(e, limit):
-			q, m := e.queue, e.mark()
 			s.forget(e)
-			q.lower(m)
+			f.queue.lower(mark{f.due, f.key}) // where the row is
 		}
 	}
 	for i := range snap.messages {
@@ -212,12 +253,14 @@ func (s *Store) leaves(e *entry, limit int64) bool {
 	return e.due > limit || len(e.queue.head) > s.options.HeadLength || s.heads > s.options.HeadTotal
 }
 
-// thaw makes dirty again what could not be written. Store.mu is held.
+// thaw makes dirty again what could not be written. Some of it may have been: a
+// part before the one that failed, or that one itself. So there may be a row of
+// each that was to get one. Store.mu is held.
 func (s *Store) thaw(snap *snapshot) {
 	s.frozen = 0
 	for i := range snap.entries {
 		e := snap.entries[i].entry
-		e.frozen = false
+		e.frozen, e.stored = false, e.stored || !snap.entries[i].gone()
 		if e.state == gone && !e.stored {
 			s.forget(e)
 			continue
@@ -226,7 +269,7 @@ func (s *Store) thaw(snap *snapshot) {
 	}
 	for i := range snap.messages {
 		m := snap.messages[i].message
-		m.frozen = false
+		m.frozen, m.stored = false, m.stored || snap.messages[i].owed > 0
 		if m.owed == 0 && !m.stored {
 			s.dirtyMessages.remove(m)
 			s.forgetMessage(m)
@@ -239,4 +282,5 @@ func (s *Store) thaw(snap *snapshot) {
 	}
 	s.thawUsage(snap.usage)
 	s.holds.changed = s.holds.changed || snap.holdsChanged
+	s.cancels.changed = s.cancels.changed || snap.cancelsChanged
 }

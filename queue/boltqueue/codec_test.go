@@ -30,8 +30,8 @@ func fullAcceptance(t testing.TB) *acceptance {
 	return &acceptance{
 		message: &queue.Message{
 			ID: queue.NewID(at), Tenant: "acme", Stream: "marketing", Campaign: "spring", Tags: []string{"a", ""},
-			Envelope: mail.Envelope{From: address(t, `"odd sender"@acme.example`), EightBit: true, SMTPUTF8: true, Return: "HDRS", ID: "env"},
-			Metadata: json.RawMessage(`{"a":1}`), HeaderFrom: "acme.example", Track: account.TrackAll,
+			Envelope: mail.Envelope{From: address(t, `"odd sender"@acme.example`), EightBit: true, SMTPUTF8: true, RequireTLS: true, Return: "HDRS", ID: "env"},
+			Metadata: json.RawMessage(`{"a":1}`), HeaderFrom: "acme.example", Pool: "fast", Track: account.TrackAll, UTM: "utm_source=news",
 			Accepted: at, NotBefore: at.Add(time.Hour), Expires: time.Date(9999, 1, 1, 0, 0, 0, 1, time.UTC), Size: 12345,
 		},
 		due: nanoseconds(at),
@@ -86,7 +86,7 @@ func TestChangesRoundTrip(t *testing.T) {
 
 func TestRowsRoundTrip(t *testing.T) {
 	a := fullAcceptance(t)
-	m := messageRow{position: journal.MakePosition(3, 4), bytes: 1 << 32, owed: 2, queues: a.queues, message: a.message}
+	m := messageRow{position: journal.MakePosition(3, 4), bytes: 1 << 32, owed: 2, queues: newQueueList(a.queues), message: a.message}
 	if got, err := decodeMessageRow(m.append(nil)); err != nil || !reflect.DeepEqual(got, m) {
 		t.Errorf("message: got %+v, %v", got, err)
 	}
@@ -97,6 +97,14 @@ func TestRowsRoundTrip(t *testing.T) {
 	q := queueRow{key: queue.Key{Tenant: "t", Stream: "s", Domain: "d.example"}, count: 9, due: 10}
 	if got, err := decodeQueueRow(q.append(nil)); err != nil || got != q {
 		t.Errorf("queue: got %+v, %v", got, err)
+	}
+	q.prompt, q.first = 3, recipientKey{a.message.ID, 7}
+	if got, err := decodeQueueRow(q.append(nil)); err != nil || got != q {
+		t.Errorf("queue with prompt recipients: got %+v, %v", got, err)
+	}
+	u := unfinished{journal.MakePosition(5, 6), place{7, q.first}}
+	if got, err := decodeUnfinished(u.append(nil)); err != nil || got != u {
+		t.Errorf("unfinished checkpoint: got %+v, %v", got, err)
 	}
 	s := segmentRow{1, 2}
 	if got, err := decodeSegmentRow(s.append(nil)); err != nil || got != s {
@@ -140,7 +148,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(a.appendHead(nil))
 	f.Add(appendChanges(nil, []change{{gone: true, event: []byte("{}")}, {due: 3, attempts: 4}}))
 	f.Add(appendEvents(nil, [][]byte{[]byte("{}")}))
-	m := messageRow{queues: a.queues, message: a.message}
+	m := messageRow{queues: newQueueList(a.queues), message: a.message}
 	f.Add(m.append(nil))
 	r := recipientRow{recipient: a.recipients[0]}
 	f.Add(r.append(nil))

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/postrider-mta/postrider/internal/boltguard"
+	"github.com/postrider-mta/postrider/queue"
 )
 
 const (
@@ -17,6 +20,9 @@ const (
 	compactName = databaseName + ".compact"
 	// compactTransaction is how much a compaction writes at once.
 	compactTransaction = 1 << 20
+	// catchUps is how often the copy catches up with the checkpoints before they
+	// are held up for the rest: each time there is less to do.
+	catchUps = 3
 	// compactPause is how long after a failed compaction the next one is tried.
 	compactPause = time.Minute
 )
@@ -25,27 +31,64 @@ const (
 func (s *Store) view(read func(*bolt.Tx) error) error {
 	s.dbMu.RLock()
 	defer s.dbMu.RUnlock()
-	return s.db.View(read)
+	err := s.db.View(read)
+	if err != nil {
+		s.meetDamage(err)
+	}
+	return err
 }
 
 // compactIfSparse writes queue.db anew, without its free pages, if most of it
 // is free: bbolt itself never shortens the file, and what was deleted stays
-// readable there. Meanwhile there are no checkpoints: changes collect in
-// memory, mail flows on as long as there is room for them, and waits then.
+// readable there. Checkpoints go on meanwhile, and reach the copy behind it.
 func (s *Store) compactIfSparse() {
+	m, start, before := s.beginCompaction()
+	if m == nil {
+		return
+	}
+	err := s.compact(m)
+	s.endCompaction(err)
+	switch {
+	case err == nil:
+		s.options.Logger.Info("store: queue.db compacted", "octets", s.databaseBytes(), "before", before, "duration", time.Since(start))
+	case !errors.Is(err, queue.ErrClosed):
+		s.options.Logger.Warn("store: queue.db not compacted", "error", err)
+	}
+}
+
+// beginCompaction returns nil where none is due, or one is under way.
+func (s *Store) beginCompaction() (m *mirror, start time.Time, before int64) {
 	c := &s.checkpoints
 	c.running.Lock()
 	defer c.running.Unlock()
-	if !s.sparse() || time.Now().Before(c.compactAt) {
-		return
+	if !s.compactable() {
+		return nil, start, 0
 	}
-	start, before := time.Now(), s.databaseBytes()
-	if err := s.compact(); err != nil {
+	c.mirror = &mirror{}
+	return c.mirror, time.Now(), s.databaseBytes()
+}
+
+func (s *Store) endCompaction(err error) {
+	c := &s.checkpoints
+	c.running.Lock()
+	defer c.running.Unlock()
+	c.mirror = nil
+	if err != nil {
 		c.compactAt = time.Now().Add(compactPause)
-		s.options.Logger.Warn("store: queue.db not compacted", "error", err)
-		return
 	}
-	s.options.Logger.Info("store: queue.db compacted", "octets", s.databaseBytes(), "before", before, "duration", time.Since(start))
+	c.request() // one may have waited for the mirror
+}
+
+// compactionDue reports whether there is something for compactIfSparse to do.
+func (s *Store) compactionDue() bool {
+	s.checkpoints.running.Lock()
+	defer s.checkpoints.running.Unlock()
+	return s.compactable()
+}
+
+func (s *Store) compactable() bool {
+	c := &s.checkpoints
+	return c.mirror == nil && c.unfinished == (unfinished{}) && !time.Now().Before(c.compactAt) && s.sparse()
 }
 
 // sparse reports whether a compaction pays and has the room it needs.
@@ -54,59 +97,156 @@ func (s *Store) sparse() bool {
 	if o.CompactFreeShare <= 0 {
 		return false
 	}
-	size := s.databaseBytes()
-	stats := s.db.Stats()
-	unused := int64(stats.FreePageN+stats.PendingPageN) * int64(s.db.Info().PageSize)
-	if unused < o.CompactMinBytes || float64(unused) < o.CompactFreeShare*float64(size) {
+	used, unused := s.extent()
+	if unused < o.CompactMinBytes || float64(unused) < o.CompactFreeShare*float64(used+unused) {
 		return false
 	}
 	free, err := o.Files.FreeBytes(o.Dir)
-	return err == nil && free > size-unused+max(o.MinFree, 0)
+	return err == nil && free > used+max(o.MinFree, 0)
 }
 
-// compact puts a copy in the place of queue.db. checkpoints.running is held, so
-// that nothing changes in the file.
-func (s *Store) compact() error {
+// extent returns how many octets of queue.db are in pages in use, and how many
+// in others. What the file has been lengthened by in advance is neither.
+// checkpoints.running is held.
+func (s *Store) extent() (used, unused int64) {
+	unused = s.freePages()
+	if err := s.db.View(func(tx *bolt.Tx) error { used = tx.Size() - unused; return nil }); err != nil {
+		return 0, 0 // closed
+	}
+	return used, unused
+}
+
+// compact puts a copy in the place of queue.db.
+func (s *Store) compact(m *mirror) error {
 	path := filepath.Join(s.options.Dir, compactName)
 	if err := removeLeftover(path); err != nil {
 		return err
 	}
-	fresh, err := s.copyDatabase(path)
-	if err != nil {
-		return errors.Join(err, removeLeftover(path))
+	fresh, err := s.copyDatabase(path, m)
+	if err == nil {
+		err = s.exchangeDatabase(fresh, m)
 	}
+	if err != nil && fresh != nil {
+		err = errors.Join(err, fresh.Close())
+	}
+	if err != nil {
+		err = errors.Join(err, removeLeftover(path))
+	}
+	return err
+}
+
+// exchangeDatabase lets the copy catch up with the checkpoints, and puts it in
+// the place of queue.db.
+func (s *Store) exchangeDatabase(fresh *boltguard.DB, m *mirror) error {
+	for range catchUps {
+		if err := s.catchUp(fresh, s.takeMirrored(m)); err != nil {
+			return err
+		}
+	}
+	s.checkpoints.running.Lock()
+	old, err := s.exchangeNow(fresh, m)
+	s.checkpoints.running.Unlock()
+	if err == nil {
+		err = old.Close()
+		if err != nil {
+			s.options.Logger.Warn("store: the queue.db that was replaced is not closed", "error", err)
+		}
+		return nil
+	}
+	return err
+}
+
+// exchangeNow does the last of it. checkpoints.running is held, so that nothing
+// changes in either file.
+func (s *Store) exchangeNow(fresh *boltguard.DB, m *mirror) (old *boltguard.DB, err error) {
+	if err := s.catchUp(fresh, m.take()); err != nil {
+		return nil, err
+	}
+	if m.broken {
+		return nil, errMirror
+	}
+	fresh.NoSync = false
 	s.dbMu.Lock()
-	old := s.db
-	if err = os.Rename(path, filepath.Join(s.options.Dir, databaseName)); err == nil {
+	old = s.db
+	if err = os.Rename(filepath.Join(s.options.Dir, compactName), s.databasePath()); err == nil {
 		s.db = fresh
 	}
 	s.dbMu.Unlock()
 	if err != nil {
-		return errors.Join(err, fresh.Close(), removeLeftover(path))
+		return nil, err
 	}
 	// Until the folder is synced a crash may bring the old file back, which
 	// needs the journal from the last checkpoint on that it has.
 	s.checkpoints.renamed = true
-	return errors.Join(old.Close(), s.syncRename())
+	if err := s.syncRename(); err != nil {
+		s.options.Logger.Warn("store: segments are kept", "error", err)
+	}
+	return old, nil
 }
 
-// copyDatabase returns the copy, complete on disk and locked as the original.
-func (s *Store) copyDatabase(path string) (*bolt.DB, error) {
-	options := databaseOptions()
-	options.NoSync = true // synced once, before anybody relies on it
-	fresh, err := bolt.Open(path, 0o600, options)
-	if err != nil {
+// copyDatabase returns a copy of queue.db as it is now; m gets what comes later.
+// The file is locked as the original is.
+func (s *Store) copyDatabase(path string, m *mirror) (*boltguard.DB, error) {
+	if err := newDatabase(path); err != nil {
 		return nil, fmt.Errorf("create %s: %w", path, err)
 	}
-	err = bolt.Compact(fresh, s.db, compactTransaction)
-	if err == nil {
-		err = fresh.Sync()
-	}
+	fresh, err := boltguard.Open(path, databaseOptions())
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("copy queue.db: %w", err), fresh.Close())
+		return nil, fmt.Errorf("create: %w", err)
 	}
-	fresh.NoSync = false
-	return fresh, nil
+	fresh.NoSync = true // synced before anybody relies on it
+	if err := s.copyRows(fresh, m); err != nil {
+		return fresh, fmt.Errorf("copy queue.db: %w", err)
+	}
+	return fresh, fresh.Sync()
+}
+
+// copyRows holds up checkpoints until it has its view of the file, no longer.
+func (s *Store) copyRows(fresh *boltguard.DB, m *mirror) error {
+	running := &s.checkpoints.running
+	running.Lock()
+	if s.checkpoints.unfinished != (unfinished{}) {
+		running.Unlock()
+		return errMirror
+	}
+	viewed := false
+	err := s.db.View(func(tx *bolt.Tx) error {
+		viewed, m.open = true, true
+		running.Unlock()
+		return tx.ForEach(func(name []byte, b *bolt.Bucket) error { return s.copyBucket(fresh, name, b) })
+	})
+	if !viewed {
+		running.Unlock()
+	}
+	return err
+}
+
+func (s *Store) copyBucket(fresh *boltguard.DB, name []byte, from *bolt.Bucket) error {
+	c := from.Cursor()
+	k, v := c.First()
+	for more := true; more; more = k != nil {
+		if s.stopping() {
+			return queue.ErrClosed
+		}
+		err := fresh.Update(func(tx *bolt.Tx) error {
+			to, err := tx.CreateBucketIfNotExists(name)
+			if err != nil {
+				return err
+			}
+			to.FillPercent = 0.9 // the keys come in order
+			for octets := 0; k != nil && octets < compactTransaction; k, v = c.Next() {
+				if err := to.Put(k, v); err != nil {
+					return err
+				}
+				octets += len(k) + len(v)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // syncRename makes the last compaction's rename durable.

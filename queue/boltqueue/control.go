@@ -6,37 +6,29 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/postrider-mta/postrider/event"
 	"github.com/postrider-mta/postrider/queue"
 )
 
 // controlBatch is how many recipients one record of a cancel or retry changes.
 const controlBatch = 1000
 
-// Cancel implements queue.Store.
-func (s *Store) Cancel(ctx context.Context, sel queue.Selector, reason string) (int, error) {
-	return s.control(ctx, sel, func(o *outcomes, e *entry) error {
-		dropped := e.delivery().Event(event.Dropped, s.options.Now())
-		dropped.Reason = reason
-		encoded, err := encodeEvent(&dropped)
-		if err != nil {
-			return err
-		}
-		o.events = append(o.events, dropped)
-		o.changes = append(o.changes, change{recipient: e.key(), queue: e.queue.id, gone: true, event: encoded})
-		return nil
-	})
-}
-
-// Retry implements queue.Store.
+// Retry implements queue.Store. It leaves alone what a cancel is about to end.
 func (s *Store) Retry(ctx context.Context, sel queue.Selector) (int, error) {
+	queues, err := s.queueIDs(sel)
+	if err != nil {
+		return 0, err
+	}
 	now := nanoseconds(s.options.Now())
-	return s.control(ctx, sel, func(o *outcomes, e *entry) error {
-		o.changes = append(o.changes, change{
-			recipient: e.key(), queue: e.queue.id, due: min(e.due, now), attempts: e.attempts,
-		})
-		return nil
-	})
+	c := controller{store: s, sel: sel, queues: queues}
+	c.wants = func(f *found) bool { return s.cancelOf(f) == nil }
+	c.write = func(claimed []*entry) error {
+		o := &outcomes{entries: claimed, changes: make([]change, len(claimed))}
+		for i, e := range claimed {
+			o.changes[i] = change{recipient: e.key(), queue: e.queue.id, due: min(e.due, now), attempts: e.attempts}
+		}
+		return s.journalOutcomes(ctx, o, waiting)
+	}
+	return c.run(ctx)
 }
 
 // controlWorkers claim, encode and write at once, each its own queues.
@@ -46,23 +38,22 @@ const controlWorkers = 4
 type controller struct {
 	store *Store
 	sel   queue.Selector
+	// wants chooses among those that match; Store.mu is held.
+	wants func(*found) bool
+	// write makes the change of claimed recipients durable; on an error they
+	// wait again.
+	write func([]*entry) error
 	// queues are those that may hold matches; next is the first that no worker
 	// has begun.
 	queues []uint64
 	next   atomic.Int64
 	// done counts the changes that are durable.
 	done atomic.Int64
-	// add appends the change of one recipient.
-	add func(*outcomes, *entry) error
 }
 
-func (s *Store) control(ctx context.Context, sel queue.Selector, add func(*outcomes, *entry) error) (int, error) {
-	queues, err := s.queueIDs(sel)
-	if err != nil {
-		return 0, err
-	}
-	c := controller{store: s, sel: sel, queues: queues, add: add}
-	errs := make([]error, min(controlWorkers, len(queues)))
+// run returns how many were changed.
+func (c *controller) run(ctx context.Context) (int, error) {
+	errs := make([]error, min(controlWorkers, len(c.queues)))
 	var group sync.WaitGroup
 	for i := range errs {
 		group.Go(func() { errs[i] = c.work(ctx) })
@@ -74,48 +65,42 @@ func (s *Store) control(ctx context.Context, sel queue.Selector, add func(*outco
 // work takes one queue after the other. Its batches go over their borders:
 // there may be as many queues as recipients.
 func (c *controller) work(ctx context.Context) error {
-	o := &outcomes{}
+	var batch []*entry
+	read := &readMessages{}
 	for {
 		i := int(c.next.Add(1)) - 1
 		if i >= len(c.queues) {
-			return c.write(ctx, o)
+			return c.flush(batch)
 		}
-		r := keyRange{id: c.queues[i]}
+		r := keyRange{id: c.queues[i], read: read}
 		if !c.sel.Message.IsZero() {
 			r.narrow(c.sel.Message)
 		}
 		for more := true; more; {
 			var err error
-			if more, err = c.claim(ctx, &r, o); err != nil {
-				c.store.unclaim(o)
+			if batch, more, err = c.claim(ctx, &r, batch); err != nil {
+				c.store.unclaim(batch)
 				return err
 			}
-			if len(o.entries) < controlBatch {
+			if len(batch) < controlBatch {
 				continue
 			}
-			if err := c.write(ctx, o); err != nil {
+			if err := c.flush(batch); err != nil {
 				return err
 			}
-			o = &outcomes{}
+			batch = nil
 		}
 	}
 }
 
-// write makes the claimed changes durable.
-func (c *controller) write(ctx context.Context, o *outcomes) error {
-	if len(o.entries) == 0 {
+func (c *controller) flush(batch []*entry) error {
+	if len(batch) == 0 {
 		return nil
 	}
-	for _, e := range o.entries {
-		if err := c.add(o, e); err != nil {
-			c.store.unclaim(o)
-			return err
-		}
-	}
-	if err := c.store.journalOutcomes(ctx, o, waiting); err != nil {
+	if err := c.write(batch); err != nil {
 		return err
 	}
-	c.done.Add(int64(len(o.entries)))
+	c.done.Add(int64(len(batch)))
 	return nil
 }
 
@@ -129,35 +114,34 @@ func (s *Store) awaitRoom() error {
 // claim takes waiting recipients out of a queue until the batch is full, so
 // that nobody leases them while their change is on its way to disk, and moves
 // the range behind them. more reports that the queue may hold further ones.
-func (c *controller) claim(ctx context.Context, r *keyRange, o *outcomes) (more bool, err error) {
+func (c *controller) claim(ctx context.Context, r *keyRange, batch []*entry) (_ []*entry, more bool, err error) {
 	s := c.store
 	if err := s.awaitRoom(); err != nil {
-		return false, err
+		return batch, false, err
 	}
 	full := false
 	_, err = s.walkQueue(ctx, *r, c.sel, func(f *found) bool {
-		if full = len(o.entries) >= controlBatch; full {
-			return false
-		}
 		r.after, r.exclusive = f.key, true
 		e := f.entry
+		if e != nil && e.state != waiting || !c.wants(f) {
+			return true
+		}
 		if e == nil {
 			e = s.adopt(f.row)
-		} else if e.state != waiting {
-			return true
 		}
 		s.leaveHead(e)
 		e.state = claimed
-		o.entries = append(o.entries, e)
-		return true
+		batch = append(batch, e)
+		full = len(batch) >= controlBatch
+		return !full
 	})
-	return full, err
+	return batch, full, err
 }
 
-func (s *Store) unclaim(o *outcomes) {
+func (s *Store) unclaim(claimed []*entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, e := range o.entries {
+	for _, e := range claimed {
 		s.wait(e)
 	}
 }

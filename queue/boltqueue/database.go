@@ -7,11 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/postrider-mta/postrider/internal/boltguard"
 	"github.com/postrider-mta/postrider/queue/journal"
 )
 
@@ -34,6 +36,8 @@ type saved struct {
 	clean bool
 	// salt is the journal's.
 	salt uint32
+	// unfinished is the checkpoint that was begun after it.
+	unfinished unfinished
 }
 
 // createDatabase makes queue.db whole under another name first: bbolt would
@@ -42,15 +46,14 @@ func (s *Store) createDatabase(path string) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	if used, err := s.journalUsed(); err != nil || used {
+		return errors.Join(err, errMissing)
+	}
 	unfinished := path + ".new"
 	if err := os.Remove(unfinished); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	db, err := bolt.Open(unfinished, 0o600, &bolt.Options{Timeout: lockTimeout, PageSize: pageSize})
-	if err != nil {
-		return err
-	}
-	if err := db.Close(); err != nil {
+	if err := newDatabase(unfinished); err != nil {
 		return err
 	}
 	if err := os.Rename(unfinished, path); err != nil {
@@ -59,24 +62,45 @@ func (s *Store) createDatabase(path string) error {
 	return s.options.Files.SyncDir(s.options.Dir)
 }
 
+// journalUsed reports whether the journal has a segment with anything in it.
+func (s *Store) journalUsed() (bool, error) {
+	entries, err := s.options.Files.ReadDir(filepath.Join(s.options.Dir, journalDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
+		info, err := entry.Info()
+		return !entry.IsDir() && (err != nil || info.Size() > 0)
+	}), err
+}
+
+// newDatabase makes an empty file.
+func newDatabase(path string) error {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTimeout, PageSize: pageSize})
+	if err != nil {
+		return err
+	}
+	return db.Close()
+}
+
 func (s *Store) openDatabase() error {
 	path := filepath.Join(s.options.Dir, databaseName)
 	if err := s.createDatabase(path); err != nil {
-		return fmt.Errorf("create %s: %w", path, err)
+		return advise(fmt.Errorf("create %s: %w", path, err))
 	}
-	db, err := bolt.Open(path, 0o600, databaseOptions())
+	db, err := boltguard.Open(path, databaseOptions())
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return fmt.Errorf("%s is in use by another process: %w", path, err)
 	}
 	if err != nil {
-		return fmt.Errorf("open %s: %w", path, err)
+		return advise(err)
 	}
 	s.db = db
 	if err := removeLeftover(filepath.Join(s.options.Dir, compactName)); err != nil {
 		return fmt.Errorf("remove unfinished copy: %w", err)
 	}
 	if err := s.createBuckets(); err != nil {
-		return fmt.Errorf("prepare %s: %w", path, err)
+		return advise(fmt.Errorf("prepare %s: %w", path, err))
 	}
 	if err := s.options.Files.SyncDir(s.options.Dir); err != nil {
 		return fmt.Errorf("sync data folder: %w", err)
@@ -101,10 +125,13 @@ func (s *Store) createBuckets() error {
 		meta := tx.Bucket([]byte(bucketMeta))
 		format := getNumber(meta, metaFormat)
 		if format == 0 {
+			if used, err := s.journalUsed(); s.rebuilding == nil && (used || err != nil) {
+				return errors.Join(err, errMissing)
+			}
 			return putNumber(meta, metaFormat, formatVersion)
 		}
 		if format != formatVersion {
-			return fmt.Errorf("format %d is not the one this version reads (%d)", format, formatVersion)
+			return fmt.Errorf("format %d is not the one this version reads (%d): %w", format, formatVersion, errFormat)
 		}
 		return nil
 	})
@@ -131,6 +158,10 @@ func (s *Store) loadQueues() (saved, error) {
 		at.clean = getNumber(meta, metaClean) == 1
 		at.salt = uint32(getNumber(meta, metaSalt))
 		s.nextQueue = max(1, getNumber(meta, metaQueues))
+		var err error
+		if at.unfinished, err = decodeUnfinished(meta.Get([]byte(metaUnfinished))); err != nil {
+			return err
+		}
 		if err := tx.Bucket([]byte(bucketQueues)).ForEach(s.loadQueue); err != nil {
 			return err
 		}
@@ -140,11 +171,17 @@ func (s *Store) loadQueues() (saved, error) {
 		if err := tx.Bucket([]byte(bucketHolds)).ForEach(s.loadHold); err != nil {
 			return err
 		}
-		s.holds.changed = false
+		if err := tx.Bucket([]byte(bucketReleases)).ForEach(s.loadRelease); err != nil {
+			return err
+		}
+		if err := tx.Bucket([]byte(bucketCancels)).ForEach(s.loadCancel); err != nil {
+			return err
+		}
+		s.holds.changed, s.cancels.changed = false, false
 		return tx.Bucket([]byte(bucketUsage)).ForEach(s.loadUsage)
 	})
 	if err != nil {
-		return at, fmt.Errorf("read queues: %w", err)
+		return at, advise(fmt.Errorf("read the queues in %s: %w", filepath.Join(s.options.Dir, databaseName), err))
 	}
 	return at, nil
 }
@@ -156,9 +193,9 @@ func (s *Store) loadQueue(k, v []byte) error {
 	}
 	q := s.addQueue(binary.BigEndian.Uint64(k), row.key)
 	s.grow(q, row.count)
-	q.unloaded = row.count
+	q.timed = run{row.count - row.prompt, mark{due: row.due}}
+	q.prompt = run{row.prompt, row.first.bornMark()}
 	q.expires = 0 // not known
-	q.horizon = mark{due: row.due}
 	s.reschedule(q)
 	return nil
 }

@@ -21,7 +21,7 @@ func (s *Store) giveBackDisk() {
 		s.options.Logger.Warn("store: segments are kept", "error", err)
 		return
 	}
-	before := min(s.checkpoints.position, s.events.passed()).Segment()
+	before := min(s.checkpoints.position, s.events.kept()).Segment()
 	moved := false
 	for _, segment := range s.journal.Segments() {
 		if segment.Number >= before {
@@ -33,9 +33,10 @@ func (s *Store) giveBackDisk() {
 			if err := s.journal.Remove(segment.Number); err != nil {
 				s.options.Logger.Warn("store: segment not removed", "segment", segment.Number, "error", err)
 			}
-		case !moved && float64(row.bytes) < s.options.SparseShare*float64(segment.Bytes):
+		case !moved && !time.Now().Before(s.checkpoints.compactAt) && float64(row.bytes) < s.options.SparseShare*float64(segment.Bytes):
 			moved = true
 			if err := s.moveSurvivors(segment.Number); err != nil {
+				s.checkpoints.compactAt = time.Now().Add(compactPause)
 				s.options.Logger.Warn("store: survivors not moved", "segment", segment.Number, "error", err)
 			}
 		}
@@ -89,7 +90,7 @@ func (s *Store) holdMessage(id queue.ID, at journal.Position) (*message, error) 
 	if err != nil || msg == nil {
 		return nil, err
 	}
-	if msg.owed == 0 || msg.position != at {
+	if msg.owed == 0 || msg.position != at || s.cancels.concern(msg.shared) {
 		s.forgetMessage(msg)
 		return nil, nil
 	}

@@ -9,18 +9,27 @@ import (
 	"github.com/postrider-mta/postrider/queue"
 )
 
-// encodingVersion stands first in every encoded message.
-const encodingVersion = 1
+// encodingVersion stands first in every encoded message; encodingWithUTM in
+// those whose links get parameters.
+const (
+	encodingVersion = 2
+	encodingWithUTM = 3
+)
 
 const (
 	envelopeEightBit = 1 << iota
 	envelopeSMTPUTF8
+	envelopeRequireTLS
 )
 
 // appendMessage encodes a message, as the journal and the messages bucket hold
 // it.
 func appendMessage(b []byte, m *queue.Message) []byte {
-	b = append(b, encodingVersion)
+	version := byte(encodingVersion)
+	if m.UTM != "" {
+		version = encodingWithUTM
+	}
+	b = append(b, version)
 	b = append(b, m.ID[:]...)
 	b = appendEnvelope(b, &m.Envelope)
 	b = appendString(b, m.Tenant)
@@ -32,7 +41,11 @@ func appendMessage(b []byte, m *queue.Message) []byte {
 	}
 	b = appendBytes(b, m.Metadata)
 	b = appendString(b, string(m.HeaderFrom))
+	b = appendString(b, m.Pool)
 	b = append(b, byte(m.Track))
+	if m.UTM != "" {
+		b = appendString(b, m.UTM)
+	}
 	b = appendTime(b, m.Accepted)
 	b = appendTime(b, m.NotBefore)
 	b = appendTime(b, m.Expires)
@@ -48,13 +61,17 @@ func appendEnvelope(b []byte, e *mail.Envelope) []byte {
 	if e.SMTPUTF8 {
 		flags |= envelopeSMTPUTF8
 	}
+	if e.RequireTLS {
+		flags |= envelopeRequireTLS
+	}
 	b = append(b, flags)
 	b = appendString(b, e.Return)
 	return appendString(b, e.ID)
 }
 
 func (d *decoder) message() *queue.Message {
-	if d.byte() != encodingVersion {
+	version := d.byte()
+	if version != encodingVersion && version != encodingWithUTM {
 		d.fail()
 	}
 	m := &queue.Message{}
@@ -68,7 +85,11 @@ func (d *decoder) message() *queue.Message {
 		m.Metadata = json.RawMessage(string(metadata))
 	}
 	m.HeaderFrom = mail.Domain(d.string())
+	m.Pool = d.string()
 	m.Track = account.Track(d.byte())
+	if version == encodingWithUTM {
+		m.UTM = d.string()
+	}
 	m.Accepted, m.NotBefore, m.Expires = d.time(), d.time(), d.time()
 	size := d.uvarint()
 	if size > 1<<62 {
@@ -82,6 +103,7 @@ func (d *decoder) envelope() mail.Envelope {
 	e := mail.Envelope{From: d.address()}
 	flags := d.byte()
 	e.EightBit, e.SMTPUTF8 = flags&envelopeEightBit != 0, flags&envelopeSMTPUTF8 != 0
+	e.RequireTLS = flags&envelopeRequireTLS != 0
 	e.Return, e.ID = d.string(), d.string()
 	return e
 }

@@ -13,7 +13,7 @@ type message struct {
 	position journal.Position
 	bytes    int64
 	owed     int
-	queues   []uint64
+	queues   queueList
 	// users counts what keeps the message in memory beside its dirt: entries,
 	// and a move under way.
 	users int

@@ -23,7 +23,7 @@ const (
 )
 
 // committedRecord is a journal record as the event writer needs it: value is
-// an *acceptance, *outcomes or recorded.
+// an *acceptance, *outcomes, *dropped or recorded.
 type committedRecord struct {
 	position, end journal.Position
 	value         any
@@ -36,6 +36,8 @@ func (c *committedRecord) count() int {
 		return len(v.recipients)
 	case *outcomes:
 		return len(v.events)
+	case *dropped:
+		return len(v.recipients)
 	case recorded:
 		return len(v)
 	}
@@ -48,6 +50,8 @@ func (c *committedRecord) event(i int) event.Event {
 		return queue.AcceptedEvent(v.message, i, v.recipients[i].Address)
 	case *outcomes:
 		return v.events[i]
+	case *dropped:
+		return v.event(i)
 	}
 	return c.value.(recorded)[i]
 }
@@ -66,7 +70,9 @@ type eventWriter struct {
 	reached journal.Position
 	// stored is behind the last record whose events the log has.
 	stored atomic.Uint64
-	batch  []event.Record
+	// last is after for others to read.
+	last  atomic.Uint64
+	batch []event.Record
 
 	mu sync.Mutex
 	// live: groups come from the committer.
@@ -85,11 +91,17 @@ func newEventWriter(s *Store, after journal.Position) *eventWriter {
 	}
 	w.reached = w.next
 	w.stored.Store(uint64(w.next))
+	w.last.Store(uint64(after))
 	if w.log == nil {
 		w.stored.Store(math.MaxUint64)
+		w.last.Store(math.MaxUint64)
 	}
 	return w
 }
+
+// kept returns the position of the last event that the log has: its segment is
+// looked for at a start, even if records without events came behind it.
+func (w *eventWriter) kept() journal.Position { return journal.Position(w.last.Load()) }
 
 // passed returns the position below which no record is needed for its events.
 func (w *eventWriter) passed() journal.Position { return journal.Position(w.stored.Load()) }
@@ -245,6 +257,8 @@ func decodeCommitted(r journal.Record) (committedRecord, error) {
 		c.value, err = decodeAcceptance(r.Payload)
 	case kindOutcome:
 		c.value, err = decodeOutcomeEvents(r.Payload)
+	case kindDropped:
+		c.value, err = decodeDropped(r.Payload)
 	case kindEvents:
 		var encoded [][]byte
 		if encoded, err = decodeEvents(r.Payload); err == nil {
@@ -306,6 +320,7 @@ func (w *eventWriter) flush(ctx context.Context) error {
 		err := w.log.Append(ctx, w.batch)
 		if err == nil {
 			w.after = journal.Position(w.batch[len(w.batch)-1].Position)
+			w.last.Store(uint64(w.after))
 			clear(w.batch)
 			w.batch = w.batch[:0]
 			break

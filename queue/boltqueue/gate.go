@@ -127,7 +127,9 @@ func (s *Store) followClock(now int64) {
 func (s *Store) leaseOverdue(q *queueState, limit int) []*queue.Delivery {
 	var deliveries []*queue.Delivery
 	for len(deliveries) < limit && q.hasOverdue() {
-		deliveries = append(deliveries, s.leaseFirst(q))
+		if !s.withdraw(q.head[0]) {
+			deliveries = append(deliveries, s.leaseFirst(q))
+		}
 	}
 	return deliveries
 }
@@ -156,16 +158,21 @@ func (s *Store) asideRoom() int {
 	return min(asideBatch, max(0, overload*s.options.CheckpointChanges-len(s.dirtyEntries.things)))
 }
 
+// longestAside bounds how long a recipient is set aside at once.
+const longestAside = 6 * time.Hour
+
 // setAside lets a due recipient that is held wait until it is looked at again.
 // It is no attempt, and nothing that a crash must not undo: no record is
-// written.
+// written. It waits as long as it has waited since it was due: its release
+// takes it up, and each look writes its row again.
 func (s *Store) setAside(e *entry, now time.Time) {
-	pause := s.options.RecheckInterval
-	until := now.Add(pause + rand.N(pause/5+1))
 	s.leaveHead(e)
 	if e.aside == 0 {
 		e.aside = max(e.due, 1)
 	}
+	pause := min(now.Sub(fromNanoseconds(e.aside)), longestAside)
+	pause = max(pause, s.options.RecheckInterval)
+	until := now.Add(pause + rand.N(pause/5+1))
 	e.due = clampDue(e.message.shared, until)
 	s.dirtyEntries.add(e)
 	s.wait(e)
@@ -199,6 +206,9 @@ func (s *Store) sweep(ctx context.Context, key queue.Key) error {
 		return seen < sweepBatch
 	})
 	s.endSweep(q, err == nil && seen < sweepBatch)
+	if err != nil && s.restSweep(q, err, now) {
+		return nil
+	}
 	return err
 }
 
@@ -222,6 +232,9 @@ func (s *Store) beginSweep(key queue.Key, now time.Time) (*queueState, recipient
 
 // sweepOne looks at one recipient. Store.mu is held.
 func (s *Store) sweepOne(q *queueState, f *found, now time.Time) {
+	if s.cancelOf(f) != nil {
+		return
+	}
 	end := expiry(f.message())
 	q.sweepFound = min(q.sweepFound, end)
 	if end > nanoseconds(now) {

@@ -2,6 +2,7 @@ package boltqueue
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -280,13 +281,69 @@ func TestReleaseIsFinished(t *testing.T) {
 	g.accept(10, 100*time.Hour)
 	g.want(0)
 	g.checkpoint()
-	g.store.released = []queue.Selector{h.Selector}
+	r := newRelease(h.Selector)
 	g.store.mu.Lock()
 	g.store.applyHold(&holdChange{hold: h, released: true})
+	g.store.holds.releases = append(g.store.holds.releases, r)
 	g.store.mu.Unlock()
 	g.want(0) // set aside, and not taken up yet
-	g.store.finishReleases()
+	g.checkpoint()
+	g.must(g.store.Close())
+	g.open()
+	g.awaitReleases()
 	g.settle(g.want(10))
+	g.checkpoint()
+	g.must(g.store.Close())
+	g.open()
+	g.awaitReleases()
+}
+
+// awaitReleases waits until all that releases concern has been taken up.
+func (g *gateTrial) awaitReleases() {
+	g.Helper()
+	g.store.mu.Lock()
+	all := slices.Clone(g.store.holds.releases)
+	g.store.mu.Unlock()
+	for _, r := range all {
+		<-r.done
+	}
+}
+
+// A hold that takes the place of another lets out what only that one held.
+func TestHoldIsReplaced(t *testing.T) {
+	g := newGateTrial(t)
+	h := g.hold(queue.Selector{Recipient: address(t, "reader0@example.com")})
+	g.accept(2, 100*time.Hour)
+	g.store.Return(g.want(1))
+	h.Selector.Recipient = address(t, "reader1@example.com")
+	g.must(g.store.Hold(t.Context(), h))
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if got := g.next(); len(got) == 1 && got[0].Index == 0 {
+			g.settle(got)
+			return
+		}
+	}
+	t.Error("the recipient is still set aside")
+}
+
+// What is held for days is looked at now and then, not over and over.
+func TestHeldMailIsSeldomLookedAt(t *testing.T) {
+	g := newGateTrial(t)
+	g.hold(queue.Selector{Campaign: "spring"})
+	g.accept(1, 1000*time.Hour)
+	g.want(0)
+	looks := 0
+	for range 3 * 24 * 60 {
+		g.pass(time.Minute)
+		before := g.store.schedule.earliest()
+		g.want(0)
+		if g.store.schedule.earliest() != before {
+			looks++
+		}
+	}
+	if looks < 5 || looks > 25 {
+		t.Errorf("held for three days, it was looked at %d times", looks)
+	}
 }
 
 func recipient(t *testing.T, text string) mail.Recipient {

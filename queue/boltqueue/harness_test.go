@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -93,7 +94,7 @@ func testOptions(dir string, log *memoryLog) Options {
 		Dir: dir, Events: log, SegmentBytes: 16 << 10, CheckpointBytes: 4 << 10, CheckpointChanges: 50,
 		CheckpointInterval: 10 * time.Millisecond, RestartDelay: 5 * time.Millisecond,
 		HeadLength: 5, HeadTotal: 40, EventDelay: time.Millisecond, EventBatch: 7, RetryPause: -1,
-		CompactFreeShare: 0.3, CompactMinBytes: 256 << 10,
+		CompactFreeShare: 0.3, CompactMinBytes: 32 << 10, CheckpointPages: 8,
 	}
 }
 
@@ -170,7 +171,7 @@ func (h *harness) Crash(t *testing.T) bool {
 func (h *harness) crash() {
 	h.t.Helper()
 	dir := tempDir(h.t)
-	log := h.store.copyFiles(h.t, dir)
+	log := h.store.copyMidway(h.t, dir, rand.IntN(4))
 	if err := h.store.Close(); err != nil {
 		h.t.Error(err)
 	}
@@ -181,12 +182,36 @@ func (h *harness) crash() {
 	}
 }
 
-// copyFiles copies the event log and the data folder as they are at one moment
-// between checkpoints. The journal, which comes last, is ahead of both.
-func (s *Store) copyFiles(t testing.TB, to string) *memoryLog {
+// copyMidway copies between two parts of a checkpoint, after a number of them;
+// if it has fewer, behind it, and before it for none.
+func (s *Store) copyMidway(t testing.TB, to string, parts int) *memoryLog {
 	t.Helper()
 	s.checkpoints.running.Lock()
 	defer s.checkpoints.running.Unlock()
+	if parts == 0 {
+		return s.copyFiles(t, to)
+	}
+	var log *memoryLog
+	s.checkpoints.betweenParts = func() {
+		if parts--; parts == 0 {
+			log = s.copyFiles(t, to)
+		}
+	}
+	err := s.checkpointNow(false)
+	s.checkpoints.betweenParts = nil
+	if err != nil {
+		t.Log(err) // tests make writes fail
+	}
+	if log == nil {
+		log = s.copyFiles(t, to)
+	}
+	return log
+}
+
+// copyFiles copies the event log and the data folder as they are at one moment.
+// The journal, which comes last, is ahead of both. checkpoints.running is held.
+func (s *Store) copyFiles(t testing.TB, to string) *memoryLog {
+	t.Helper()
 	log := s.options.Events.(*memoryLog).clone()
 	used := int64(0)
 	if err := s.db.View(func(tx *bolt.Tx) error { used = tx.Size(); return nil }); err != nil {

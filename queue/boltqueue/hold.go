@@ -23,6 +23,9 @@ type holds struct {
 	// ofQueues and finer part them by what they choose: whole queues, which
 	// are then not reported, or recipients, which are looked at one by one.
 	ofQueues, finer []queue.Hold
+	// releases are holds of recipients that ended, and whose recipients are
+	// being taken up.
+	releases []*release
 	// changed: the rows of the last checkpoint are not these.
 	changed bool
 }
@@ -88,8 +91,11 @@ func (h *holds) reason(m *queue.Message, r *mail.Recipient) string {
 
 // holdChange is a hold or release record on its way.
 type holdChange struct {
-	hold     queue.Hold
+	hold queue.Hold
+	// released ends the hold; release takes up what it had set aside, and is nil
+	// where it set nothing aside.
 	released bool
+	release  *release
 }
 
 // Hold implements queue.Store. What matches is found when it would be offered:
@@ -114,18 +120,20 @@ func (s *Store) Release(ctx context.Context, id queue.ID) (int, error) {
 	case !ok:
 		return 0, fmt.Errorf("hold %s: %w", id, queue.ErrNotFound)
 	}
-	waiting := 0
+	change, waiting := &holdChange{hold: h, released: true}, 0
 	if h.Selector.OfQueues() {
 		waiting = s.countWaiting(h.Selector) // before any of it can go
+	} else {
+		change.release = newRelease(h.Selector)
 	}
-	w := &journal.Write{Kind: kindRelease, Head: id[:], Value: &holdChange{hold: h, released: true}}
+	w := &journal.Write{Kind: kindRelease, Head: id[:], Value: change}
 	if err := s.journal.Append(ctx, w); err != nil {
 		return 0, storageError(err)
 	}
-	if h.Selector.OfQueues() {
+	if change.release == nil {
 		return waiting, nil
 	}
-	return s.takeUp(ctx, h.Selector)
+	return s.awaitTakenUp(ctx, change.release)
 }
 
 // Holds implements queue.Store.
@@ -141,12 +149,27 @@ func (s *Store) Holds(context.Context) ([]queue.Hold, error) {
 // applyHold follows a durable record. Queues that were shut are looked at
 // again when they are next due.
 func (s *Store) applyHold(c *holdChange) {
-	if !c.released {
-		s.holds.set(c.hold)
-		return
+	if c.released {
+		s.holds.remove(c.hold.ID)
+		s.reopen()
+	} else {
+		c.release = s.holds.replace(c.hold)
 	}
-	s.holds.remove(c.hold.ID)
-	s.reopen()
+	if c.release != nil {
+		s.holds.releases = append(s.holds.releases, c.release)
+		s.background.Go(func() { s.runRelease(c.release) })
+	}
+}
+
+// replace sets a hold, and returns the release of one that had its id and chose
+// other recipients; nil for none.
+func (h *holds) replace(hold queue.Hold) *release {
+	before, ok := h.all[hold.ID]
+	h.set(hold)
+	if !ok || before.Selector == hold.Selector || before.Selector.OfQueues() {
+		return nil
+	}
+	return newRelease(before.Selector)
 }
 
 // countWaiting counts what waits in whole queues.
@@ -162,71 +185,30 @@ func (s *Store) countWaiting(sel queue.Selector) int {
 	return n
 }
 
-// takeUp makes due again what was set aside, batch by batch, and counts all
-// that waits and matches. A crash in between costs the rest no more than the
-// pause before they are looked at again.
-func (s *Store) takeUp(ctx context.Context, sel queue.Selector) (int, error) {
-	waits := 0
-	for from := (place{}); ; {
-		if err := s.awaitRoom(); err != nil {
-			return waits, err
-		}
-		taken := 0
-		err := s.walk(ctx, sel, from, func(f *found) bool {
-			if taken == controlBatch {
-				return false
-			}
-			from = f.place
-			if f.entry != nil && f.entry.state != waiting {
-				return true
-			}
-			waits++
-			if f.view().aside != 0 {
-				taken++
-				s.restore(f)
-			}
-			return true
-		})
-		if err != nil || taken < controlBatch {
-			return waits, err
-		}
-		s.requestIfDue()
-	}
-}
-
-// requestIfDue asks for a checkpoint, as no record does that is written.
-func (s *Store) requestIfDue() {
-	s.mu.Lock()
-	due := s.checkpointDue()
-	s.mu.Unlock()
-	if due {
-		s.checkpoints.request()
-	}
-}
-
-// restore undoes setAside.
-func (s *Store) restore(f *found) {
-	e := f.entry
-	if e == nil {
-		e = s.adopt(f.row)
-	}
-	s.leaveHead(e)
-	e.due, e.aside = e.aside, 0
-	s.dirtyEntries.add(e)
-	s.wait(e)
-}
-
 func appendHold(b []byte, h *queue.Hold) []byte {
 	b = append(b, encodingVersion)
 	b = append(b, h.ID[:]...)
 	b = appendTime(b, h.Since)
 	b = appendString(b, h.Reason)
-	b = append(b, h.Selector.Message[:]...)
-	b = appendString(b, h.Selector.Recipient.String())
-	b = appendString(b, h.Selector.Tenant)
-	b = appendString(b, h.Selector.Stream)
-	b = appendString(b, h.Selector.Campaign)
-	return appendString(b, string(h.Selector.Domain))
+	return appendSelector(b, &h.Selector)
+}
+
+func appendSelector(b []byte, s *queue.Selector) []byte {
+	b = append(b, s.Message[:]...)
+	b = appendString(b, s.Recipient.String())
+	b = appendString(b, s.Tenant)
+	b = appendString(b, s.Stream)
+	b = appendString(b, s.Campaign)
+	return appendString(b, string(s.Domain))
+}
+
+func (d *decoder) selector() queue.Selector {
+	var s queue.Selector
+	copy(s.Message[:], d.take(uint64(len(s.Message))))
+	s.Recipient = d.address()
+	s.Tenant, s.Stream, s.Campaign = d.string(), d.string(), d.string()
+	s.Domain = mail.Domain(d.string())
+	return s
 }
 
 func decodeHold(b []byte) (queue.Hold, error) {
@@ -237,10 +219,7 @@ func decodeHold(b []byte) (queue.Hold, error) {
 	}
 	copy(h.ID[:], d.take(uint64(len(h.ID))))
 	h.Since, h.Reason = d.time(), d.string()
-	copy(h.Selector.Message[:], d.take(uint64(len(h.Selector.Message))))
-	h.Selector.Recipient = d.address()
-	h.Selector.Tenant, h.Selector.Stream, h.Selector.Campaign = d.string(), d.string(), d.string()
-	h.Selector.Domain = mail.Domain(d.string())
+	h.Selector = d.selector()
 	if d.err != nil {
 		return queue.Hold{}, fmt.Errorf("hold: %w", d.err)
 	}
@@ -255,7 +234,7 @@ func (s *Store) replayHold(r journal.Record) error {
 		}
 		copy(id[:], r.Payload)
 		if h, ok := s.holds.all[id]; ok && !h.Selector.OfQueues() {
-			s.released = append(s.released, h.Selector)
+			s.holds.releases = append(s.holds.releases, newRelease(h.Selector))
 		}
 		s.holds.remove(id)
 		return nil
@@ -264,27 +243,10 @@ func (s *Store) replayHold(r journal.Record) error {
 	if err != nil {
 		return err
 	}
-	s.holds.set(h)
-	return nil
-}
-
-// finishReleases takes up what releases had set out to when the process ended,
-// as far as the journal still tells of them.
-func (s *Store) finishReleases() {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	s.background.Go(func() {
-		select {
-		case <-s.stop:
-			cancel()
-		case <-ctx.Done():
-		}
-	})
-	for _, sel := range s.released {
-		if _, err := s.takeUp(ctx, sel); err != nil && !s.stopping() {
-			s.options.Logger.Warn("store: what was released waits for its next look", "error", err)
-		}
+	if before := s.holds.replace(h); before != nil {
+		s.holds.releases = append(s.holds.releases, before)
 	}
+	return nil
 }
 
 func (s *Store) loadHold(_, v []byte) error {

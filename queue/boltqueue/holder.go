@@ -111,7 +111,7 @@ func (s *Store) Rectify(context.Context, person.Subject, mail.Address) (int, err
 // Erase cancels what waits for the subject, with a dropped event for each, and
 // ends the holds that name the address, which no longer hold anything. What
 // is leased at the moment is in delivery and out of reach; it ends with its
-// outcome or is found by the next call.
+// outcome, or is dropped when it comes back, and the next call finds its events.
 func (s *Store) Erase(ctx context.Context, subject person.Subject) (int, error) {
 	n, err := s.Cancel(ctx, selectorOf(subject), erasedReason)
 	if err != nil {

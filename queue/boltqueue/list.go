@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -38,11 +39,12 @@ func parsePlace(s string) (place, error) {
 	if err != nil || len(b) != recipientKeyLength {
 		return place{}, errCursor
 	}
-	d := place{key: parseRecipientKey(b[queueKeyLength:])}
-	for _, c := range b[:queueKeyLength] {
-		d.queue = d.queue<<8 | uint64(c)
-	}
-	return d, nil
+	return decodePlace(b), nil
+}
+
+// decodePlace reads a key of the recipients bucket.
+func decodePlace(b []byte) place {
+	return place{binary.BigEndian.Uint64(b), parseRecipientKey(b[queueKeyLength:])}
 }
 
 func (k recipientKey) compare(other recipientKey) int {
@@ -104,6 +106,28 @@ type keyRange struct {
 	exclusive bool
 	// message, if set, is the only one in the range.
 	message queue.ID
+	// read are messages that further ranges are likely to need again; may be nil.
+	read *readMessages
+}
+
+// readMessages are messages that were read in one generation of the rows.
+type readMessages struct {
+	generation uint64
+	rows       map[queue.ID]*messageRow
+}
+
+// mostRead is how many messages are kept for the next page.
+const mostRead = 4096
+
+// at returns those of a generation.
+func (m *readMessages) at(generation uint64) map[queue.ID]*messageRow {
+	if m == nil {
+		return map[queue.ID]*messageRow{}
+	}
+	if m.rows == nil || m.generation != generation || len(m.rows) > mostRead {
+		m.generation, m.rows = generation, map[queue.ID]*messageRow{}
+	}
+	return m.rows
 }
 
 func (r *keyRange) narrow(id queue.ID) {
@@ -126,7 +150,7 @@ func (s *Store) walkQueue(ctx context.Context, r keyRange, sel queue.Selector, v
 		s.mu.Lock()
 		generation := s.generation
 		s.mu.Unlock()
-		rows, last, err := s.readRows(r)
+		rows, last, err := s.readRows(r, r.read.at(generation))
 		if err != nil {
 			return false, err
 		}
@@ -144,10 +168,10 @@ func (s *Store) walkQueue(ctx context.Context, r keyRange, sel queue.Selector, v
 	}
 }
 
-// readRows reads a page of rows; last reports that none follow.
-func (s *Store) readRows(r keyRange) (rows []foundRow, last bool, err error) {
+// readRows reads a page of rows; last reports that none follow. It adds to the
+// messages that were read in the same generation.
+func (s *Store) readRows(r keyRange, messages map[queue.ID]*messageRow) (rows []foundRow, last bool, err error) {
 	err = s.view(func(tx *bolt.Tx) error {
-		messages := map[queue.ID]*messageRow{}
 		prefix := queueRowKey(r.id)
 		c := tx.Bucket([]byte(bucketRecipients)).Cursor()
 		for k, v := c.Seek(appendRecipientRowKey(nil, r.id, r.after)); bytes.HasPrefix(k, prefix); k, v = c.Next() {
@@ -189,8 +213,12 @@ func (s *Store) visitPage(r keyRange, rows []foundRow, last bool, sel queue.Sele
 	}
 	var page []found
 	for i := range rows {
-		if s.entries[rows[i].key] == nil {
+		switch {
+		case s.entries[rows[i].key] != nil:
+		case s.complete(&rows[i]):
 			page = append(page, found{place: place{r.id, rows[i].key}, row: &rows[i]})
+		default:
+			s.damaged.Add(1)
 		}
 	}
 	for e := q.first; e != nil; e = e.next {
@@ -221,7 +249,7 @@ func (s *Store) queueIDs(sel queue.Selector) ([]uint64, error) {
 		if err != nil || msg == nil {
 			return nil, err
 		}
-		ids = slices.Clone(msg.queues)
+		ids = msg.queues.numbers()
 		s.forgetMessage(msg)
 	} else {
 		domain := sel.Recipient.Domain()

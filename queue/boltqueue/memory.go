@@ -14,6 +14,8 @@ type memory struct {
 	entries  map[recipientKey]*entry
 	byKey    map[queue.Key]*queueState
 	byID     map[uint64]*queueState
+	// joined are the numbers of queues that became part of others in a replay.
+	joined map[uint64]uint64
 	// nextQueue numbers the next new queue.
 	nextQueue uint64
 	schedule  schedule
@@ -26,8 +28,9 @@ type memory struct {
 
 	recipients, owedMessages int64
 	// usage is what each tenant has waiting.
-	usage map[string]*tally
-	holds holds
+	usage   map[string]*tally
+	holds   holds
+	cancels cancels
 	// filled counts the queues that hold anything.
 	filled int
 	// heads counts the entries that wait in heads.
@@ -42,6 +45,7 @@ func newMemory() memory {
 	return memory{
 		messages: map[queue.ID]*message{}, entries: map[recipientKey]*entry{},
 		byKey: map[queue.Key]*queueState{}, byID: map[uint64]*queueState{}, nextQueue: 1,
+		joined:   map[uint64]uint64{},
 		segments: map[uint32]segmentRow{}, changedSegments: map[uint32]bool{},
 		dirtyEntries:  dirtyList[*entry]{dirt: func(e *entry) *dirt { return &e.dirt }},
 		dirtyMessages: dirtyList[*message]{dirt: func(m *message) *dirt { return &m.dirt }},
@@ -137,10 +141,15 @@ func (m *memory) forgetMessage(msg *message) {
 	}
 }
 
-// wait puts an entry into its queue's head.
+// wait puts an entry into its queue's head, unless it is cancelled.
 func (m *memory) wait(e *entry) {
 	if e.held() {
 		e.queue.leased--
+	}
+	m.cancels.back(e)
+	if m.withdraw(e) {
+		m.reschedule(e.queue)
+		return
 	}
 	e.state = waiting
 	e.queue.head.add(e)
@@ -163,6 +172,7 @@ func (m *memory) end(e *entry) {
 		q.leased--
 	}
 	m.leaveHead(e)
+	m.cancels.back(e)
 	e.state = gone
 	e.last = nil
 	m.grow(q, -1)
@@ -205,19 +215,23 @@ func (m *memory) charge(msg *message, sign int64) {
 	}
 }
 
-// accept makes a message owed to its recipients. Its queues were pinned.
-func (m *memory) accept(msg *message, a *acceptance) {
+// accept makes a message owed to its recipients. Its queues were pinned, or are
+// there. Recipients that covered reports have their rows already; nil for none.
+func (m *memory) accept(msg *message, a *acceptance, covered func(place) bool) {
 	m.messages[msg.shared.ID] = msg
 	m.owedMessages++
 	m.charge(msg, +1)
 	m.tally(msg.shared, +1)
 	m.dirtyMessages.add(msg)
+	msg.owed += len(a.recipients)
 	for i := range a.recipients {
+		if covered != nil && covered(a.place(i)) {
+			continue
+		}
 		q := m.byID[a.queues[i]]
 		q.bound(msg.shared)
 		e := m.addEntry(msg, q, uint32(i), recipientRow{due: a.due, recipient: a.recipients[i]})
 		m.grow(q, +1)
-		msg.owed++
 		m.dirtyEntries.add(e)
 		m.wait(e)
 	}
@@ -234,9 +248,11 @@ func (m *memory) postpone(e *entry, c *change) {
 	m.wait(e)
 }
 
-// move follows a message's record to another segment.
+// move follows a message's record to another segment. While a cancel may choose
+// among its recipients it stays where it is, in its place before or behind the
+// cancel.
 func (m *memory) move(msg *message, to *message) {
-	if msg.owed == 0 {
+	if msg.owed == 0 || m.cancels.concern(msg.shared) {
 		return
 	}
 	m.charge(msg, -1)

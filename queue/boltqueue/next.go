@@ -2,9 +2,12 @@ package boltqueue
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/postrider-mta/postrider/event"
+	"github.com/postrider-mta/postrider/internal/boltguard"
 	"github.com/postrider-mta/postrider/queue"
 	"github.com/postrider-mta/postrider/queue/journal"
 )
@@ -68,7 +71,7 @@ func (s *Store) Next(ctx context.Context, key queue.Key, limit int) ([]*queue.De
 	if err := s.sweep(ctx, key); err != nil {
 		return nil, err
 	}
-	deliveries, lasts, err := s.leaseOf(key, limit)
+	deliveries, lasts, err := s.leaseOf(ctx, key, limit)
 	for i, last := range lasts {
 		deliveries[i].Last = s.lastEvent(last)
 	}
@@ -76,9 +79,12 @@ func (s *Store) Next(ctx context.Context, key queue.Key, limit int) ([]*queue.De
 }
 
 // leaseOf leases, and returns the encoded last event of each delivery.
-func (s *Store) leaseOf(key queue.Key, limit int) (deliveries []*queue.Delivery, lasts [][]byte, err error) {
+func (s *Store) leaseOf(ctx context.Context, key queue.Key, limit int) (deliveries []*queue.Delivery, lasts [][]byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.waitToLease(ctx); err != nil {
+		return nil, nil, err
+	}
 	if s.closed {
 		return nil, nil, queue.ErrClosed
 	}
@@ -129,7 +135,7 @@ func (s *Store) lease(q *queueState, limit int) ([]*queue.Delivery, error) {
 			first = q.head[0].mark()
 		}
 		if q.rowsFirst(first, now) {
-			if err := s.refill(q, now, limit-len(deliveries)); err != nil {
+			if err := s.refill(q, now, limit-len(deliveries)); err != nil && !s.restRows(q, err, clock) {
 				s.giveBack(deliveries)
 				return nil, err
 			}
@@ -139,6 +145,8 @@ func (s *Store) lease(q *queueState, limit int) ([]*queue.Delivery, error) {
 			break
 		}
 		switch {
+		case s.withdraw(q.head[0]):
+			continue
 		case !s.heldBack(q.head[0], clock):
 			deliveries = append(deliveries, s.leaseFirst(q))
 			continue
@@ -195,6 +203,9 @@ func (s *Store) locate(id queue.ID) (journal.Position, error) {
 		return at, nil
 	}
 	row, err := s.readMessage(id)
+	if errors.Is(err, boltguard.ErrDamaged) {
+		return 0, fmt.Errorf("%w: %w", queue.ErrDamaged, err)
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -37,10 +37,13 @@ type Options struct {
 	SpareSegments int
 	// CheckpointBytes of journal, CheckpointChanges of recipients or
 	// CheckpointInterval, whichever comes first, cause a checkpoint; defaults
-	// 32 MiB, 10,000 and 5 s.
+	// 32 MiB, 20,000 and 5 s.
 	CheckpointBytes    int64
 	CheckpointChanges  int
 	CheckpointInterval time.Duration
+	// CheckpointPages is how many pages of queue.db one transaction of a
+	// checkpoint changes, about: it holds them in memory. Default 2,048.
+	CheckpointPages int
 	// MinFree is what must stay free on the file system; default 64 MiB,
 	// negative for none.
 	MinFree int64
@@ -73,8 +76,8 @@ type Options struct {
 	// the same. It is asked often, and quick; nil for always.
 	Opens func(key queue.Key, now time.Time) time.Time
 	// RecheckInterval is how long a due recipient that is held alone is set
-	// aside before it is looked at again, should its release be missed; a
-	// random fifth is added. Default 5 minutes.
+	// aside at least before it is looked at again; default 5 minutes. It doubles
+	// with each look, up to 6 hours.
 	RecheckInterval time.Duration
 	// Now is the wall clock; nil for time.Now.
 	Now func() time.Time
@@ -85,8 +88,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	setDefault(&o.SpareSegments, 4)
 	setDefault(&o.CheckpointBytes, 32<<20)
-	setDefault(&o.CheckpointChanges, 10_000)
+	setDefault(&o.CheckpointChanges, 20_000)
 	setDefault(&o.CheckpointInterval, 5*time.Second)
+	setDefault(&o.CheckpointPages, 2048)
 	setDefault(&o.MinFree, 64<<20)
 	setDefault(&o.RestartDelay, 5*time.Second)
 	setDefault(&o.HeadLength, 1000)

@@ -46,7 +46,10 @@ func (s *Store) Defer(ctx context.Context, deferrals []queue.Deferral) error {
 	}
 	return s.write(ctx, o, func(c *change, e *entry, i int) {
 		c.due = clampDue(e.message.shared, deferrals[i].Until)
-		c.attempts = e.attempts + 1
+		c.attempts = e.attempts
+		if !deferrals[i].Uncounted {
+			c.attempts++
+		}
 	})
 }
 

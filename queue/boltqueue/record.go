@@ -24,6 +24,12 @@ const (
 	kindHold
 	// kindRelease: the id of a hold that ended.
 	kindRelease
+	// kindCancel: a cancel that takes effect.
+	kindCancel
+	// kindDropped: recipients that a cancel ended.
+	kindDropped
+	// kindCancelled: the position of a cancel that is through.
+	kindCancelled
 )
 
 // acceptance is the content of an accept record. In the payload the body comes
@@ -35,6 +41,10 @@ type acceptance struct {
 	recipients []mail.Recipient
 	// queues holds the queue's number of each recipient.
 	queues []uint64
+}
+
+func (a *acceptance) place(i int) place {
+	return place{a.queues[i], recipientKey{a.message.ID, uint32(i)}}
 }
 
 // appendHead encodes all but the body.

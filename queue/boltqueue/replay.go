@@ -1,9 +1,11 @@
 package boltqueue
 
 import (
+	"errors"
 	"math/rand/v2"
 	"slices"
 
+	"github.com/postrider-mta/postrider/queue"
 	"github.com/postrider-mta/postrider/queue/journal"
 )
 
@@ -14,19 +16,29 @@ const replayedChanges = 4
 
 // replay applies what the journal holds beyond the last checkpoint.
 func (s *Store) replay() error {
+	doubtful, lost := s.checkpoints.unfinished != (unfinished{}), false
 	report, err := s.journal.Replay(s.applied, func(r journal.Record) error {
 		if err := s.replayRecord(r); err != nil {
+			lost = true
 			s.damaged.Add(1)
 			s.options.Logger.Error("store: journal record not understood", "position", r.Position, "error", err)
 		}
 		s.applied = r.End
-		if len(s.dirtyEntries.things) >= replayedChanges*s.options.CheckpointChanges {
+		if len(s.dirtyEntries.things) >= replayedChanges*s.options.CheckpointChanges &&
+			s.applied >= s.checkpoints.unfinished.until {
 			return s.checkpoint(false)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
+	}
+	lost = lost || report.Damaged > 0 || len(report.Missing) > 0 || s.applied < s.checkpoints.unfinished.until
+	s.applied = max(s.applied, s.checkpoints.unfinished.until)
+	if doubtful && lost {
+		if err := s.mend(); err != nil {
+			return err
+		}
 	}
 	s.damaged.Add(int64(len(report.Missing)))
 	s.options.Logger.Info("store: journal replayed", "records", report.Records, "torn", report.Torn,
@@ -44,6 +56,8 @@ func (s *Store) replayRecord(r journal.Record) error {
 		return s.replayOutcome(r)
 	case kindHold, kindRelease:
 		return s.replayHold(r)
+	case kindCancel, kindDropped, kindCancelled:
+		return s.replayCancel(r)
 	}
 	return nil
 }
@@ -56,17 +70,36 @@ func (s *Store) replayAccept(r journal.Record) error {
 	if len(a.recipients) == 0 || s.messages[a.message.ID] != nil {
 		return errEncoding
 	}
+	if s.rebuilding != nil {
+		s.joinQueues(a)
+	}
+	covered := func(p place) bool { return s.checkpoints.unfinished.covers(r.Position, p) }
 	for i, id := range a.queues {
-		if s.byID[id] == nil {
-			s.addQueue(id, queueKeyOf(a.message, &a.recipients[i]))
+		if s.byID[id] == nil && !covered(a.place(i)) {
+			a.queues[i] = s.replayQueue(id, queueKeyOf(a.message, &a.recipients[i]))
 		}
 	}
-	s.accept(newMessage(a, r.Position, r.End), a)
+	s.accept(newMessage(a, r.Position, r.End), a, covered)
 	return nil
 }
 
+// replayQueue returns the number of the queue of a key: the one that the journal
+// gave it, unless another queue of that key holds something. That one had come
+// to its end before, and the record of it was lost; the new one becomes part of
+// it, since of two queues of one key only one is offered.
+func (s *Store) replayQueue(id uint64, key queue.Key) uint64 {
+	q := s.byKey[key]
+	if q == nil || q.count == 0 {
+		q = s.addQueue(id, key)
+	} else {
+		s.joined[id] = q.id
+		s.nextQueue = max(s.nextQueue, id+1)
+	}
+	return q.id
+}
+
 func newMessage(a *acceptance, from, to journal.Position) *message {
-	return &message{shared: a.message, position: from, bytes: int64(to - from), queues: distinct(a.queues)}
+	return &message{shared: a.message, position: from, bytes: int64(to - from), queues: newQueueList(distinct(a.queues))}
 }
 
 func (s *Store) replayCopy(r journal.Record) error {
@@ -75,8 +108,14 @@ func (s *Store) replayCopy(r journal.Record) error {
 		return err
 	}
 	msg, err := s.loadMessage(a.message.ID)
-	if err != nil || msg == nil {
+	if err != nil {
 		return err
+	}
+	if msg == nil {
+		if s.rebuilding != nil {
+			s.acceptCopy(r, a)
+		}
+		return nil
 	}
 	s.move(msg, newMessage(a, r.Position, r.End))
 	return nil
@@ -87,22 +126,54 @@ func (s *Store) replayOutcome(r journal.Record) error {
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for i := range changes {
-		c := &changes[i]
-		e, err := s.loadEntry(c.queue, c.recipient)
-		if err != nil {
-			return err
-		}
-		if e == nil || e.state == gone {
-			continue // it ended before, or its accept was lost
-		}
-		if c.gone {
-			s.end(e)
-			continue
-		}
-		c.event = append([]byte(nil), c.event...) // the payload is not ours
-		s.postpone(e, c)
+		// One row that cannot be read is no reason to forget the others.
+		errs = append(errs, s.replayChange(r.Position, &changes[i]))
 	}
+	return errors.Join(errs...)
+}
+
+func (s *Store) replayChange(at journal.Position, c *change) error {
+	if id, ok := s.joined[c.queue]; ok {
+		c.queue = id
+	}
+	if s.rebuilding != nil {
+		c.queue = s.rebuilding.queues[c.queue]
+	}
+	if s.checkpoints.unfinished.covers(at, place{c.queue, c.recipient}) {
+		return s.replayCovered(c)
+	}
+	e, err := s.loadEntry(c.queue, c.recipient)
+	if err != nil {
+		return err
+	}
+	if e == nil || e.state == gone {
+		if s.rebuilding != nil {
+			s.rebuilding.late(c)
+		}
+		return nil // it ended before, or its accept was lost
+	}
+	if c.gone {
+		s.end(e)
+		return nil
+	}
+	c.event = append([]byte(nil), c.event...) // the payload is not ours
+	s.postpone(e, c)
+	return nil
+}
+
+// replayCovered applies to the message alone what became of a recipient whose
+// row knows it.
+func (s *Store) replayCovered(c *change) error {
+	if !c.gone {
+		return nil
+	}
+	msg, err := s.loadMessage(c.recipient.message)
+	if err != nil || msg == nil || msg.owed == 0 {
+		return err
+	}
+	s.owe(msg, -1)
 	return nil
 }
 

@@ -3,6 +3,8 @@ package boltqueue
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
+	"time"
 
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/queue"
@@ -13,12 +15,14 @@ import (
 //
 //	meta        name -> number
 //	segments    segment -> messages and octets owed in it
-//	queues      queue -> key, count, when the first recipient is due
+//	queues      queue -> key, counts, where its recipients begin
 //	messages    message -> position, owed recipients, queues, the message
 //	recipients  queue, message, index -> due, attempts, recipient, last event
-//	due         queue, due, message, index -> nothing
+//	due         queue, due, message, index -> nothing, but for prompt ones
 //	holds       hold -> the hold
 //	usage       tenant -> messages and octets owed
+//	cancels     position -> what is cancelled
+//	releases    number -> what is being taken up
 const (
 	bucketMeta       = "meta"
 	bucketSegments   = "segments"
@@ -28,10 +32,12 @@ const (
 	bucketDue        = "due"
 	bucketHolds      = "holds"
 	bucketUsage      = "usage"
+	bucketCancels    = "cancels"
+	bucketReleases   = "releases"
 )
 
 func bucketNames() []string {
-	return []string{bucketMeta, bucketSegments, bucketQueues, bucketMessages, bucketRecipients, bucketDue, bucketHolds, bucketUsage}
+	return []string{bucketMeta, bucketSegments, bucketQueues, bucketMessages, bucketRecipients, bucketDue, bucketHolds, bucketUsage, bucketCancels, bucketReleases}
 }
 
 // The names in the meta bucket.
@@ -40,10 +46,12 @@ const (
 	metaPosition = "position"
 	metaQueues   = "queues"
 	metaClean    = "clean"
+	// metaUnfinished is there while a checkpoint is.
+	metaUnfinished = "unfinished"
 	// metaSalt: the journal's salt.
 	metaSalt = "salt"
 
-	formatVersion = 2
+	formatVersion = 3
 )
 
 const (
@@ -67,6 +75,33 @@ func keyOf(id queue.RecipientID) recipientKey { return recipientKey{id.Message, 
 func (k recipientKey) append(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(append(b, k.message[:]...), k.index)
 }
+
+// born is the time in the message's id; never for one out of range.
+func (k recipientKey) born() int64 {
+	var b [8]byte
+	copy(b[2:], k.message[:6])
+	ms := binary.BigEndian.Uint64(b[:])
+	if ms > math.MaxInt64/uint64(time.Millisecond) {
+		return never
+	}
+	return int64(ms) * int64(time.Millisecond)
+}
+
+// promptly is how long after the time in its message's id a prompt recipient is
+// due at most.
+const promptly = int64(time.Second)
+
+// prompt reports whether a recipient is due when its message came, as one is
+// that was never tried, unless it is to wait for a time. Prompt ones are due in
+// the order of their keys: the recipients bucket is their index, and a backlog
+// that comes in changes half the pages.
+func (m mark) prompt() bool {
+	late := m.due - m.born()
+	return late >= 0 && late < promptly
+}
+
+// bornMark is before, or at, the place of every prompt recipient from k on.
+func (k recipientKey) bornMark() mark { return mark{k.born(), k} }
 
 func parseRecipientKey(b []byte) (k recipientKey) {
 	copy(k.message[:], b)
@@ -115,15 +150,22 @@ func parseDueKey(b []byte) (mark, bool) {
 
 // queueRow is what bbolt knows of a queue.
 type queueRow struct {
-	key   queue.Key
-	count int
-	// due is when its first recipient in bbolt is due.
-	due int64
+	key queue.Key
+	// count is of all recipients in bbolt, prompt of the prompt ones.
+	count, prompt int
+	// due is when the first is due that is not prompt; first is where the prompt
+	// ones begin, or before.
+	due   int64
+	first recipientKey
 }
 
 func (r *queueRow) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(r.count))
+	b = binary.AppendUvarint(b, uint64(r.prompt))
 	b = binary.AppendUvarint(b, uint64(r.due))
+	if r.prompt > 0 {
+		b = r.first.append(b)
+	}
 	b = appendString(b, r.key.Tenant)
 	b = appendString(b, r.key.Stream)
 	return appendString(b, string(r.key.Domain))
@@ -131,11 +173,16 @@ func (r *queueRow) append(b []byte) []byte {
 
 func decodeQueueRow(b []byte) (queueRow, error) {
 	d := decoder{b: b}
-	count := d.uvarint()
-	if count > 1<<40 {
+	count, prompt := d.uvarint(), d.uvarint()
+	if count > 1<<40 || prompt > count {
 		d.fail()
 	}
-	r := queueRow{count: int(count), due: d.number()}
+	r := queueRow{count: int(count), prompt: int(prompt), due: d.number()}
+	if r.prompt > 0 {
+		if first := d.take(recipientKeyLength - queueKeyLength); first != nil {
+			r.first = parseRecipientKey(first)
+		}
+	}
 	r.key = queue.Key{Tenant: d.string(), Stream: d.string(), Domain: mail.Domain(d.string())}
 	if d.err != nil {
 		return r, fmt.Errorf("queue row: %w", d.err)
@@ -149,7 +196,7 @@ type messageRow struct {
 	// bytes is what its record takes in the journal.
 	bytes   int64
 	owed    int
-	queues  []uint64
+	queues  queueList
 	message *queue.Message
 }
 
@@ -157,19 +204,14 @@ func (r *messageRow) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(r.position))
 	b = binary.AppendUvarint(b, uint64(r.bytes))
 	b = binary.AppendUvarint(b, uint64(r.owed))
-	b = binary.AppendUvarint(b, uint64(len(r.queues)))
-	for _, id := range r.queues {
-		b = binary.AppendUvarint(b, id)
-	}
+	b = append(b, r.queues...)
 	return appendMessage(b, r.message)
 }
 
 func decodeMessageRow(b []byte) (messageRow, error) {
 	d := decoder{b: b}
 	r := messageRow{position: journal.Position(d.uvarint()), bytes: d.number(), owed: int(d.index())}
-	for n := d.count(); n > 0; n-- {
-		r.queues = append(r.queues, d.uvarint())
-	}
+	r.queues = d.queueList()
 	r.message = d.message()
 	if d.err != nil {
 		return r, fmt.Errorf("message row: %w", d.err)

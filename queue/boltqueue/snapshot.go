@@ -30,7 +30,11 @@ type snapshot struct {
 	// usage are the rows that changed; holds are all, if holdsChanged.
 	usage        map[string]queue.Usage
 	holds        []queue.Hold
+	releases     []queue.Selector
 	holdsChanged bool
+	// cancels are all under way, if cancelsChanged.
+	cancels        []*cancel
+	cancelsChanged bool
 }
 
 // frozenEntry is a recipient as it was: others may change the entry meanwhile.
@@ -44,8 +48,6 @@ type frozenEntry struct {
 }
 
 func (f *frozenEntry) gone() bool { return f.value == nil }
-
-func (f *frozenEntry) dueRow() dueRow { return dueRow{f.queue.id, mark{f.due, f.key}} }
 
 // frozenMessage is a message with what may change of it.
 type frozenMessage struct {
@@ -74,7 +76,8 @@ func (s *snapshot) begin(position journal.Position, nextQueue uint64) {
 	s.end() // a begin before may have had none
 	s.position, s.nextQueue, s.clean = position, nextQueue, false
 	s.segments, s.owed = map[uint32]segmentRow{}, map[uint32]segmentRow{}
-	s.usage, s.holds, s.holdsChanged = nil, nil, false
+	s.usage, s.holds, s.releases, s.holdsChanged = nil, nil, nil, false
+	s.cancels, s.cancelsChanged = nil, false
 }
 
 // end lets go of what was frozen and keeps the room for the next time.
@@ -100,37 +103,8 @@ func (s *snapshot) addMessage(m *message) {
 }
 
 func (s *snapshot) empty() bool {
-	return len(s.entries) == 0 && len(s.messages) == 0 && len(s.segments) == 0 && len(s.usage) == 0 && !s.holdsChanged
-}
-
-func (s *snapshot) write(tx *bolt.Tx) error {
-	w := snapshotWriter{snapshot: s, tx: tx, counts: map[uint64]int{}}
-	s.added, s.removed = s.added[:0], s.removed[:0]
-	s.sort()
-	if err := w.recipients(); err != nil {
-		return fmt.Errorf("write recipients: %w", err)
-	}
-	if err := w.dueIndex(); err != nil {
-		return fmt.Errorf("write due index: %w", err)
-	}
-	if err := w.queues(); err != nil {
-		return fmt.Errorf("write queues: %w", err)
-	}
-	if err := w.writeMessages(); err != nil {
-		return fmt.Errorf("write messages: %w", err)
-	}
-	if err := w.writeSegments(); err != nil {
-		return fmt.Errorf("write segments: %w", err)
-	}
-	if err := writeUsage(tx, s.usage); err != nil {
-		return fmt.Errorf("write usage: %w", err)
-	}
-	if s.holdsChanged {
-		if err := writeHolds(tx, s.holds); err != nil {
-			return fmt.Errorf("write holds: %w", err)
-		}
-	}
-	return s.writeMeta(tx)
+	return len(s.entries) == 0 && len(s.messages) == 0 && len(s.segments) == 0 && len(s.usage) == 0 &&
+		!s.holdsChanged && !s.cancelsChanged
 }
 
 func (s *snapshot) sort() {
@@ -142,62 +116,179 @@ func (s *snapshot) sort() {
 	})
 }
 
-func (s *snapshot) writeMeta(tx *bolt.Tx) error {
+// snapshotWriter writes one snapshot, part by part.
+type snapshotWriter struct {
+	*snapshot
+	tx *bolt.Tx
+	// pages bounds what a part changes, about; least is the place that the first
+	// part has to reach.
+	pages int
+	least place
+	// next is the first entry that was not written; begun where the part
+	// began. finished: there is no further part.
+	next, begun int
+	finished    bool
+	// key is a buffer: bbolt copies keys.
+	key []byte
+	// growth is how each queue changed.
+	growth map[uint64]*growth
+}
+
+// growth is how the rows of a queue changed in a part.
+type growth struct {
+	// changes were made; count is by how much all rows grew, prompt by how much
+	// the prompt ones.
+	changes, count, prompt int
+	// first is the first prompt row that came, if any did.
+	first recipientKey
+	came  bool
+}
+
+func (g *growth) remove(m mark) {
+	g.count--
+	if m.prompt() {
+		g.prompt--
+	}
+}
+
+func (g *growth) add(m mark) {
+	g.count++
+	if !m.prompt() {
+		return
+	}
+	g.prompt++
+	if !g.came || m.recipientKey.compare(g.first) < 0 {
+		g.first, g.came = m.recipientKey, true
+	}
+}
+
+// part writes as much as fits, and what ends a part: how far it came or, in the
+// last one, all else.
+func (w *snapshotWriter) part(tx *bolt.Tx) error {
+	w.tx, w.begun, w.growth = tx, w.next, map[uint64]*growth{}
+	w.added, w.removed = w.added[:0], w.removed[:0]
+	if err := w.recipients(); err != nil {
+		return fmt.Errorf("write recipients: %w", err)
+	}
+	if err := w.dueIndex(); err != nil {
+		return fmt.Errorf("write due index: %w", err)
+	}
+	if err := w.queues(); err != nil {
+		return fmt.Errorf("write queues: %w", err)
+	}
+	w.finished = w.next == len(w.entries) && !w.full()
+	if w.finished {
+		return w.rest()
+	}
 	meta := tx.Bucket([]byte(bucketMeta))
+	if err := putNumber(meta, metaQueues, w.nextQueue); err != nil {
+		return err
+	}
+	return meta.Put([]byte(metaUnfinished), unfinished{w.position, w.reached()}.append(nil))
+}
+
+// full reports whether the part has something in it, and enough.
+func (w *snapshotWriter) full() bool {
+	if w.next == w.begun || w.reached().compare(w.least) < 0 {
+		return false
+	}
+	stats := w.tx.Stats()
+	return int(stats.GetNodeCount())+len(w.added)+len(w.removed) >= w.pages
+}
+
+// reached is the place up to which all is written.
+func (w *snapshotWriter) reached() place {
+	reached := place{}
+	if w.next > 0 {
+		f := &w.entries[w.next-1]
+		reached = place{f.queue.id, f.key}
+	}
+	if w.next == len(w.entries) && reached.compare(w.least) < 0 {
+		return w.least
+	}
+	return reached
+}
+
+// rest writes what the last part does.
+func (w *snapshotWriter) rest() error {
+	if err := w.writeMessages(); err != nil {
+		return fmt.Errorf("write messages: %w", err)
+	}
+	if err := w.writeSegments(); err != nil {
+		return fmt.Errorf("write segments: %w", err)
+	}
+	if err := writeUsage(w.tx, w.usage); err != nil {
+		return fmt.Errorf("write usage: %w", err)
+	}
+	if w.holdsChanged {
+		if err := writeHolds(w.tx, w.holds); err != nil {
+			return fmt.Errorf("write holds: %w", err)
+		}
+		if err := writeReleases(w.tx, w.releases); err != nil {
+			return fmt.Errorf("write releases: %w", err)
+		}
+	}
+	if w.cancelsChanged {
+		if err := writeCancels(w.tx, w.cancels); err != nil {
+			return fmt.Errorf("write cancels: %w", err)
+		}
+	}
+	return w.writeMeta()
+}
+
+func (w *snapshotWriter) writeMeta() error {
+	meta := w.tx.Bucket([]byte(bucketMeta))
 	clean := uint64(0)
-	if s.clean {
+	if w.clean {
 		clean = 1
 	}
 	for name, value := range map[string]uint64{
-		metaPosition: uint64(s.position), metaQueues: s.nextQueue, metaClean: clean,
+		metaPosition: uint64(w.position), metaQueues: w.nextQueue, metaClean: clean,
 	} {
 		if err := putNumber(meta, name, value); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// snapshotWriter writes one snapshot.
-type snapshotWriter struct {
-	*snapshot
-	tx *bolt.Tx
-	// key is a buffer: bbolt copies keys.
-	key []byte
-	// counts is by how much each queue grew.
-	counts map[uint64]int
+	return meta.Delete([]byte(metaUnfinished))
 }
 
 // recipients trusts only the rows it finds: if an earlier commit took effect
 // although it was reported as failed, nothing is counted twice.
 func (w *snapshotWriter) recipients() error {
 	b := w.tx.Bucket([]byte(bucketRecipients))
-	for i := range w.entries {
-		if err := w.recipient(b, &w.entries[i]); err != nil {
+	for w.next < len(w.entries) && !w.full() {
+		if err := w.recipient(b, &w.entries[w.next]); err != nil {
 			return err
 		}
+		w.next++
 	}
 	return nil
 }
 
 func (w *snapshotWriter) recipient(b *bolt.Bucket, f *frozenEntry) error {
 	id := f.queue.id
+	g := w.growth[id]
+	if g == nil {
+		g = &growth{}
+		w.growth[id] = g
+	}
+	g.changes++
 	w.key = appendRecipientRowKey(w.key[:0], id, f.key)
-	before := int64(-1)
+	before, after := mark{-1, f.key}, mark{f.due, f.key}
 	if v := b.Get(w.key); v != nil {
 		d := decoder{b: v}
-		before = d.number()
-		w.counts[id]--
+		before.due = d.number()
+		g.remove(before)
 	}
-	if before >= 0 && (f.gone() || before != f.due) {
-		w.removed = append(w.removed, dueRow{id, mark{before, f.key}})
+	if before.due >= 0 && !before.prompt() && (f.gone() || before != after) {
+		w.removed = append(w.removed, dueRow{id, before})
 	}
 	if f.gone() {
 		return b.Delete(w.key)
 	}
-	w.counts[id]++
-	if before != f.due {
-		w.added = append(w.added, f.dueRow())
+	g.add(after)
+	if !after.prompt() && before != after {
+		w.added = append(w.added, dueRow{id, after})
 	}
 	return b.Put(w.key, f.value)
 }
@@ -221,43 +312,72 @@ func (w *snapshotWriter) dueIndex() error {
 	return nil
 }
 
-// queues rewrites the row of each queue that has an entry among the sorted
-// ones.
+// queues rewrites the row of each queue that has an entry in the part.
 func (w *snapshotWriter) queues() error {
-	b := w.tx.Bucket([]byte(bucketQueues))
-	cursor := w.tx.Bucket([]byte(bucketDue)).Cursor()
-	for i := range w.entries {
+	for i := w.begun; i < w.next; i++ {
 		q := w.entries[i].queue
-		if i > 0 && w.entries[i-1].queue.id == q.id {
+		if i > w.begun && w.entries[i-1].queue.id == q.id {
 			continue
 		}
-		key := queueRowKey(q.id)
-		row := queueRow{key: q.key}
-		if v := b.Get(key); v != nil {
-			old, err := decodeQueueRow(v)
-			if err != nil {
-				return err
-			}
-			row.count = old.count
-		}
-		row.count += w.counts[q.id]
-		if err := putQueue(b, cursor, key, row); err != nil {
+		if err := w.queue(q, w.growth[q.id]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func putQueue(b *bolt.Bucket, due *bolt.Cursor, key []byte, row queueRow) error {
+// queue rewrites the row of one queue, whose recipients were changed.
+func (w *snapshotWriter) queue(q *queueState, g *growth) error {
+	b := w.tx.Bucket([]byte(bucketQueues))
+	key := queueRowKey(q.id)
+	row := queueRow{key: q.key}
+	if v := b.Get(key); v != nil {
+		old, err := decodeQueueRow(v)
+		if err != nil {
+			return err
+		}
+		row.count, row.prompt, row.first = old.count, old.prompt, old.first
+	}
+	w.grow(&row, g)
 	if row.count <= 0 {
 		return b.Delete(key)
 	}
-	if k, _ := due.Seek(key); bytes.HasPrefix(k, key) {
-		if m, ok := parseDueKey(k); ok {
-			row.due = m.due
+	w.begins(key, &row, g.changes)
+	return b.Put(key, row.append(nil))
+}
+
+func (w *snapshotWriter) grow(row *queueRow, g *growth) {
+	if g.came && (row.prompt == 0 || g.first.compare(row.first) < 0) {
+		row.first = g.first
+	}
+	row.count += g.count
+	row.prompt = max(0, row.prompt+g.prompt)
+}
+
+// begins finds where the rows of a queue begin. The search for the first prompt
+// one follows the changes at twice their pace, so that it never has far to go.
+func (w *snapshotWriter) begins(prefix []byte, row *queueRow, changes int) {
+	if row.count > row.prompt {
+		if k, _ := w.tx.Bucket([]byte(bucketDue)).Cursor().Seek(prefix); bytes.HasPrefix(k, prefix) {
+			if m, ok := parseDueKey(k); ok {
+				row.due = m.due
+			}
 		}
 	}
-	return b.Put(key, row.append(nil))
+	if row.prompt == 0 {
+		return
+	}
+	c := w.tx.Bucket([]byte(bucketRecipients)).Cursor()
+	w.key = row.first.append(append(w.key[:0], prefix...))
+	steps := 2*changes + 8
+	for k, v := c.Seek(w.key); steps > 0 && bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		row.first = decodePlace(k).key
+		d := decoder{b: v}
+		if (mark{d.number(), row.first}).prompt() {
+			return
+		}
+		steps--
+	}
 }
 
 func (w *snapshotWriter) writeMessages() error {

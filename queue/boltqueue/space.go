@@ -52,11 +52,13 @@ func (s *space) measure(size int64) error {
 	return nil
 }
 
-// freePages returns the octets in queue.db that can be written again.
+// freePages returns the octets in queue.db that can be written again, at the
+// next commit but one at the latest.
 func (s *Store) freePages() int64 {
 	s.dbMu.RLock()
 	defer s.dbMu.RUnlock()
-	return int64(s.db.Stats().FreePageN) * int64(s.db.Info().PageSize)
+	stats := s.db.Stats()
+	return int64(stats.FreePageN+stats.PendingPageN) * int64(s.db.Info().PageSize)
 }
 
 func (s *Store) usedBytes() int64 { return s.journal.Stats().Bytes + s.databaseBytes() }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/postrider-mta/postrider/internal/boltguard"
 	"github.com/postrider-mta/postrider/queue"
 )
 
@@ -66,8 +68,8 @@ func (s *Store) status(id uint64) (queue.Status, error) {
 			due = min(due, shownDue(e.due, e.aside, e.message.shared))
 		}
 	}
-	if q.unloaded > 0 {
-		if err := s.statusOfRows(q, &st.Oldest, &due); err != nil {
+	if q.unloaded() > 0 {
+		if err := s.statusOfRows(q, &st.Oldest, &due); err != nil && !errors.Is(err, boltguard.ErrDamaged) {
 			return st, err
 		}
 	}
@@ -87,24 +89,68 @@ func (s *Store) statusOfRows(q *queueState, oldest *time.Time, due *int64) error
 			if s.entries[key] != nil {
 				continue
 			}
-			row, err := decodeMessageRow(tx.Bucket([]byte(bucketMessages)).Get(key.message[:]))
+			accepted, err := s.acceptedAt(tx, key.message)
 			if err != nil {
 				return fmt.Errorf("read oldest message: %w", err)
 			}
-			if oldest.IsZero() || row.message.Accepted.Before(*oldest) {
-				*oldest = row.message.Accepted
+			if oldest.IsZero() || accepted.Before(*oldest) {
+				*oldest = accepted
 			}
 			break
 		}
-		c = tx.Bucket([]byte(bucketDue)).Cursor()
-		for k, _ := c.Seek(appendDueKey(nil, q.id, q.horizon)); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-			if m, ok := parseDueKey(k); ok && s.entries[m.recipientKey] == nil {
-				*due = min(*due, m.due)
-				break
-			}
+		if q.timed.unloaded > 0 {
+			*due = min(*due, s.firstTimed(tx, q))
+		}
+		if q.prompt.unloaded > 0 {
+			*due = min(*due, s.firstPrompt(tx, q))
 		}
 		return nil
 	})
+}
+
+// firstTimed returns when the first row that is not prompt and has no entry is
+// due.
+func (s *Store) firstTimed(tx *bolt.Tx, q *queueState) int64 {
+	prefix := queueRowKey(q.id)
+	c := tx.Bucket([]byte(bucketDue)).Cursor()
+	for k, _ := c.Seek(appendDueKey(nil, q.id, q.timed.horizon)); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		if m, ok := parseDueKey(k); ok && s.entries[m.recipientKey] == nil {
+			return m.due
+		}
+	}
+	return never
+}
+
+// firstPrompt is firstTimed for the prompt ones. It looks at some rows only, and
+// may then be early.
+func (s *Store) firstPrompt(tx *bolt.Tx, q *queueState) int64 {
+	prefix := queueRowKey(q.id)
+	c := tx.Bucket([]byte(bucketRecipients)).Cursor()
+	looked := 0
+	for k, v := c.Seek(appendRecipientRowKey(nil, q.id, q.prompt.horizon.recipientKey)); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		key := decodePlace(k).key
+		if looked++; looked == scanRows {
+			return key.born()
+		}
+		d := decoder{b: v}
+		if m := (mark{d.number(), key}); m.prompt() && s.entries[key] == nil {
+			return m.due
+		}
+	}
+	return never
+}
+
+// acceptedAt reads when a message was accepted. One that a checkpoint is writing
+// may have no row yet.
+func (s *Store) acceptedAt(tx *bolt.Tx, id queue.ID) (time.Time, error) {
+	if msg := s.messages[id]; msg != nil {
+		return msg.shared.Accepted, nil
+	}
+	row, err := decodeMessageRow(tx.Bucket([]byte(bucketMessages)).Get(id[:]))
+	if err != nil {
+		return time.Time{}, err
+	}
+	return row.message.Accepted, nil
 }
 
 // Stats implements queue.Store.

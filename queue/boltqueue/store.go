@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 
-	bolt "go.etcd.io/bbolt"
-
+	"github.com/postrider-mta/postrider/internal/boltguard"
 	"github.com/postrider-mta/postrider/queue"
 	"github.com/postrider-mta/postrider/queue/journal"
 )
@@ -26,7 +26,7 @@ type Store struct {
 	// dbMu guards the pointer: compaction exchanges it. Whoever holds
 	// checkpoints.running may read it without.
 	dbMu    sync.RWMutex
-	db      *bolt.DB
+	db      *boltguard.DB
 	journal *journal.Journal
 	events  *eventWriter
 	space   space
@@ -46,15 +46,16 @@ type Store struct {
 	closed         bool
 	// clock is the time that Ready last saw.
 	clock int64
-	// released are the releases that Open found in the journal.
-	released []queue.Selector
 	// room is signalled when a checkpoint made room for more changes.
 	room *sync.Cond
 
 	checkpoints checkpointer
 	damaged     atomic.Int64
-	background  sync.WaitGroup
-	stop        chan struct{}
+	damages     damageLog
+	// rebuilding is nil but in Rebuild.
+	rebuilding *rebuilding
+	background sync.WaitGroup
+	stop       chan struct{}
 }
 
 var _ queue.Store = (*Store)(nil)
@@ -87,17 +88,18 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
-	s.applied = saved.position
+	s.applied, s.checkpoints.unfinished = saved.position, saved.unfinished
 	s.journal, err = journal.Open(journal.Options{
 		Dir:          filepath.Join(s.options.Dir, journalDir),
 		SegmentBytes: s.options.SegmentBytes, RetryPause: s.options.RetryPause,
 		Spares: s.options.SpareSegments, Salt: saved.salt, Scanned: after,
-		After: max(saved.position, after), Committed: s.committed,
+		After: max(saved.position, saved.unfinished.until, after), Committed: s.committed,
 		Files: s.options.Files, Logger: s.options.Logger,
 	})
 	if err != nil {
 		return fmt.Errorf("open journal: %w", err)
 	}
+	s.reportMissing(saved.position)
 	if err := s.replay(); err != nil {
 		return fmt.Errorf("replay journal: %w", err)
 	}
@@ -124,8 +126,11 @@ func (s *Store) eventPosition() (journal.Position, error) {
 func (s *Store) start() {
 	s.background.Go(s.runCheckpoints)
 	s.background.Go(s.events.run)
-	if len(s.released) > 0 {
-		s.background.Go(s.finishReleases)
+	for _, r := range s.holds.releases {
+		s.background.Go(func() { s.runRelease(r) })
+	}
+	for _, c := range slices.Clone(s.cancels.standing) { // a sweep that ends takes its own out
+		s.background.Go(func() { s.runCancel(c) })
 	}
 }
 

@@ -39,7 +39,7 @@ func (j *Journal) scanSegment(number uint32, from Position, limit int64, each fu
 	s := scanner{file: h.file, salt: j.salt, segment: number, offset: segmentHeaderSize, limit: limit}
 	s.bad = func(bad stretch) error {
 		if !bad.marked || bad.to < limit { // else: left of an older segment
-			j.setAside(number, bad)
+			j.damage(number, bad)
 		}
 		return nil
 	}

@@ -2,7 +2,6 @@ package queuetest
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/postrider-mta/postrider/event"
@@ -12,8 +11,6 @@ import (
 func controlCases() []testCase {
 	return []testCase{
 		{"cancel ends what is selected", testCancel},
-		{"cancel leaves what is leased", testCancelLeased},
-		{"cancel while mail is taken and settled", testCancelConcurrent},
 		{"retry makes due what is selected", testRetry},
 	}
 }
@@ -129,72 +126,6 @@ func (t *trial) wantDropped(want []queue.RecipientID, reason string) {
 		if e.Reason != reason || e.Recipient == "" || e.Tenant == "" || e.Stream == "" || e.ID == "" || e.Time.IsZero() {
 			t.Fatalf("dropped event: %+v", e)
 		}
-	}
-}
-
-func testCancelLeased(t *trial) {
-	s := t.acceptTo(readers(3, "example.com")...)
-	leased := t.take(key(), 2)
-	if n, err := t.Store().Cancel(t.Context(), queue.Selector{Message: s.Message.ID}, "withdrawn"); n != 1 || err != nil {
-		t.Fatalf("Cancel: %d, %v; want 1", n, err)
-	}
-	t.wantOwed(leased[0].ID(), leased[1].ID())
-	t.wantBody(leased[0], s.Body)
-	t.settle(event.Delivered, leased[0])
-	t.Store().Return(leased[1:])
-	if n, err := t.Store().Cancel(t.Context(), queue.Selector{Message: s.Message.ID}, "withdrawn"); n != 1 || err != nil {
-		t.Fatalf("Cancel: %d, %v; want 1", n, err)
-	}
-	t.wantHistory(leased[0].ID(), event.Accepted, event.Delivered)
-	t.wantHistory(leased[1].ID(), event.Accepted, event.Dropped)
-	t.Reopen(t.T)
-	t.wantOwed()
-}
-
-// Every recipient ends once, by the one or by the other.
-func testCancelConcurrent(t *trial) {
-	const recipients = 300
-	s := t.acceptTo(readers(recipients, "example.com")...)
-	slow := t.take(key(), 10)
-	var wait sync.WaitGroup
-	for range 4 {
-		wait.Go(func() {
-			for {
-				got, err := t.Store().Next(t.Context(), key(), 2)
-				if err != nil {
-					t.Errorf("Next: %v", err)
-				}
-				if len(got) == 0 {
-					return
-				}
-				for _, d := range got {
-					if err := t.Store().Settle(t.Context(), []queue.Outcome{outcome(d, event.Delivered)}); err != nil {
-						t.Errorf("Settle: %v", err)
-					}
-				}
-			}
-		})
-	}
-	cancelled, err := t.Store().Cancel(t.Context(), queue.Selector{Tenant: tenant}, "withdrawn")
-	wait.Wait()
-	if err != nil {
-		t.Fatalf("Cancel: %v", err)
-	}
-	t.settle(event.Delivered, slow...)
-	t.wantOwed()
-	dropped := 0
-	events := t.Events(t.T)
-	for _, id := range ids(s) {
-		got := history(events, id)
-		if len(got) != 2 {
-			t.Fatalf("events of %s: %q", id, got)
-		}
-		if got[1] == event.Dropped {
-			dropped++
-		}
-	}
-	if dropped != cancelled {
-		t.Errorf("%d dropped events, but Cancel counted %d", dropped, cancelled)
 	}
 }
 

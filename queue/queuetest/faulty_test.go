@@ -49,7 +49,7 @@ func runSelf(t *testing.T, fault, pattern string) (output string, failed bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), self, "-test.run="+pattern, "-rapid.nofailfile", "-test.timeout=60s")
+	command := exec.CommandContext(t.Context(), self, "-test.run="+pattern, "-rapid.nofailfile", "-rapid.checks=300", "-rapid.shrinktime=1s", "-test.timeout=60s")
 	command.Env = append(os.Environ(), faultVariable+"="+fault)
 	out, err := command.CombinedOutput()
 	return string(out), err != nil
@@ -63,9 +63,12 @@ func openFaulty(t *testing.T) func(*testing.T) Harness {
 	return func(*testing.T) Harness { return newHarness(f.store) }
 }
 
-func TestFaulty(t *testing.T) { run(t, openFaulty(t), 700*time.Millisecond) }
+// faultyPatience is enough for a store that keeps nothing on disk.
+const faultyPatience = 700 * time.Millisecond
 
-func TestFaultyModel(t *testing.T) { RunModel(t, openFaulty(t)) }
+func TestFaulty(t *testing.T) { run(t, openFaulty(t), faultyPatience) }
+
+func TestFaultyModel(t *testing.T) { runModel(t, openFaulty(t), faultyPatience) }
 
 // fault is a way of breaking the contract.
 type fault struct {
@@ -101,7 +104,22 @@ func faults() map[string]fault {
 		"metadata is tidied":            {func(m *Memory) queue.Store { return tidy{m} }, []string{"accepted message is offered whole"}, false},
 		"the body's slice is kept":      {func(m *Memory) queue.Store { return keepsSlice{m} }, []string{"body belongs to the caller"}, false},
 		"cancel takes what is leased": {func(m *Memory) queue.Store { return cancelsLeased{m} }, []string{
-			"cancel leaves what is leased", "cancel while mail is taken and settled",
+			"cancel leaves what is leased until it is back", "cancel while mail is taken and settled",
+		}, true},
+		"cancel lets off what is leased": {func(m *Memory) queue.Store { return sparesLeased{m} }, []string{
+			"cancel leaves what is leased until it is back",
+		}, true},
+		"cancel takes effect bit by bit": {func(m *Memory) queue.Store { return bitByBit{m} }, []string{
+			"cancel takes effect at once", "cancel goes on without its caller", "cancel outlives a crash",
+		}, false},
+		"cancel goes queue by queue": {func(m *Memory) queue.Store { return queueByQueue{m} }, []string{
+			"cancel has one place among accepts",
+		}, false},
+		"cancel ends with the process": {func(m *Memory) queue.Store { return &forgottenCancel{Memory: m} }, []string{
+			"cancel outlives a restart", "cancel outlives a crash",
+		}, false},
+		"cancel lasts": {func(m *Memory) queue.Store { return &lastingCancel{Memory: m} }, []string{
+			"cancel spares what comes later",
 		}, true},
 		"cancel says nothing":         {func(m *Memory) queue.Store { return silentCancel{m} }, []string{"cancel ends what is selected"}, true},
 		"retry ignores the campaign":  {func(m *Memory) queue.Store { return wideRetry{m} }, []string{"retry makes due what is selected"}, true},
@@ -347,6 +365,114 @@ func (c cancelsLeased) Cancel(ctx context.Context, s queue.Selector, reason stri
 	}
 	c.mu.Unlock()
 	return c.Memory.Cancel(ctx, s, reason)
+}
+
+// sparesLeased forgets the cancel when what was leased comes back.
+type sparesLeased struct{ *Memory }
+
+func (s sparesLeased) Cancel(ctx context.Context, x queue.Selector, reason string) (int, error) {
+	n, err := s.Memory.Cancel(ctx, x, reason)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.owed {
+		h.cancelled = false
+	}
+	return n, err
+}
+
+// bitByBit cancels what it finds, one after the other, for as long as its
+// caller waits.
+type bitByBit struct{ *Memory }
+
+func (b bitByBit) Cancel(ctx context.Context, x queue.Selector, reason string) (int, error) {
+	b.mu.Lock()
+	matching := b.waiting(x)
+	b.mu.Unlock()
+	return b.endSlowly(ctx, matching, reason)
+}
+
+func (m *Memory) endSlowly(ctx context.Context, matching []*held, reason string) (n int, err error) {
+	for _, h := range matching {
+		if err := ctx.Err(); err != nil {
+			return n, err
+		}
+		got, err := m.Cancel(ctx, queue.Selector{Message: h.Message.ID, Recipient: h.Recipient.Address}, reason)
+		if n += got; err != nil {
+			return n, err
+		}
+		time.Sleep(10 * time.Microsecond)
+	}
+	return n, nil
+}
+
+// queueByQueue lets mail in between the queues.
+type queueByQueue struct{ *Memory }
+
+func (q queueByQueue) Cancel(ctx context.Context, x queue.Selector, reason string) (int, error) {
+	all, err := q.Queues(ctx)
+	n := 0
+	for _, s := range all {
+		x.Domain = s.Key.Domain
+		got, err := q.Memory.Cancel(ctx, x, reason)
+		if n += got; err != nil {
+			return n, err
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return n, err
+}
+
+// forgottenCancel lets nothing out that it has yet to end, and does not know
+// of it after a restart.
+type forgottenCancel struct{ *Memory }
+
+func (f *forgottenCancel) Cancel(_ context.Context, x queue.Selector, reason string) (int, error) {
+	f.mu.Lock()
+	matching := f.waiting(x)
+	for _, h := range matching {
+		h.leased = true
+	}
+	f.mu.Unlock()
+	n := 0
+	for _, h := range matching {
+		f.mu.Lock()
+		if f.closed {
+			f.mu.Unlock()
+			return n, queue.ErrClosed
+		}
+		h.leased, h.cancelled, h.reason = false, true, reason
+		f.endCancelled(h)
+		n++
+		f.mu.Unlock()
+		time.Sleep(10 * time.Microsecond)
+	}
+	return n, nil
+}
+
+// lastingCancel drops what comes later too.
+type lastingCancel struct {
+	*Memory
+	rules []queue.Selector
+}
+
+func (l *lastingCancel) Cancel(ctx context.Context, x queue.Selector, reason string) (int, error) {
+	n, err := l.Memory.Cancel(ctx, x, reason)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rules = append(l.rules, x)
+	return n, err
+}
+
+func (l *lastingCancel) Accept(ctx context.Context, s *queue.Submission) error {
+	err := l.Memory.Accept(ctx, s)
+	l.mu.Lock()
+	rules := slices.Clone(l.rules)
+	l.mu.Unlock()
+	for _, x := range rules {
+		x.Message = s.Message.ID
+		_, _ = l.Memory.Cancel(ctx, x, "still withdrawn")
+	}
+	return err
 }
 
 type silentCancel struct{ *Memory }

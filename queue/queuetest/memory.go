@@ -41,6 +41,9 @@ var _ queue.Store = (*Memory)(nil)
 type held struct {
 	queue.Delivery
 	leased bool
+	// cancelled: it ends, for reason, as soon as it is not leased.
+	cancelled bool
+	reason    string
 }
 
 // crashDelay bounds the pause that what was due waits for after a crash.
@@ -77,6 +80,7 @@ func (m *Memory) Reopened(crashed bool) *Memory {
 		}
 		h.leased = false
 		again.hold(h)
+		again.endCancelled(h)
 	}
 	return again
 }
@@ -283,6 +287,7 @@ func (m *Memory) Defer(_ context.Context, deferrals []queue.Deferral) error {
 		h.Attempts++
 		h.Due = minTime(d.Until, h.Message.Expires)
 		m.events = append(m.events, d.Event)
+		m.endCancelled(h)
 	}
 	m.changed()
 	return nil
@@ -295,6 +300,7 @@ func (m *Memory) Return(deliveries []*queue.Delivery) {
 	for _, d := range deliveries {
 		if h := m.owed[d.ID()]; h != nil {
 			h.leased = false
+			m.endCancelled(h)
 		}
 	}
 	m.changed()
@@ -329,13 +335,28 @@ func (m *Memory) Cancel(_ context.Context, s queue.Selector, reason string) (int
 	if m.closed {
 		return 0, queue.ErrClosed
 	}
-	matching := m.waiting(s)
-	for _, h := range matching {
-		e := h.Event(event.Dropped, time.Now())
-		e.Reason = reason
-		m.drop(h, e)
+	n := 0
+	for _, h := range m.owed {
+		if h.cancelled || !s.Match(h.Message, h.Recipient.Address) {
+			continue
+		}
+		h.cancelled, h.reason = true, reason
+		if m.endCancelled(h) {
+			n++
+		}
 	}
-	return len(matching), nil
+	return n, nil
+}
+
+// endCancelled ends a recipient that waits and is cancelled.
+func (m *Memory) endCancelled(h *held) bool {
+	if h.leased || !h.cancelled {
+		return false
+	}
+	e := h.Event(event.Dropped, time.Now())
+	e.Reason = h.reason
+	m.drop(h, e)
+	return true
 }
 
 // Retry implements queue.Store.

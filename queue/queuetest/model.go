@@ -16,11 +16,13 @@ import (
 // RunModel drives a store and a simple model of it through the same random
 // operations, crashes included, and compares all that can be seen of the two
 // after each.
-func RunModel(t *testing.T, open func(t *testing.T) Harness) {
+func RunModel(t *testing.T, open func(t *testing.T) Harness) { runModel(t, open, patience) }
+
+func runModel(t *testing.T, open func(t *testing.T) Harness, patience time.Duration) {
 	rapid.Check(t, func(r *rapid.T) {
 		h := open(t)
 		defer h.Close(t)
-		m := &model{T: r, outer: t, Harness: h, owed: map[queue.RecipientID]*owed{}, histories: map[queue.RecipientID][]string{}, holds: map[queue.ID]queue.Hold{}}
+		m := &model{T: r, outer: t, Harness: h, patience: patience, owed: map[queue.RecipientID]*owed{}, histories: map[queue.RecipientID][]string{}, holds: map[queue.ID]queue.Hold{}}
 		defer m.returnAll()
 		actions := map[string]func(*rapid.T){
 			"accept": m.accept, "next": m.next, "settle": m.settle, "defer": m.deferSome, "return": m.giveBack,
@@ -35,11 +37,15 @@ type model struct {
 	*rapid.T
 	outer *testing.T
 	Harness
+	patience  time.Duration
 	owed      map[queue.RecipientID]*owed
 	leased    []*queue.Delivery
 	histories map[queue.RecipientID][]string // types of events
 	holds     map[queue.ID]queue.Hold
 	records   int
+	// ending are those that the store is about to end, as they came back after
+	// a cancel.
+	ending []queue.RecipientID
 }
 
 // owed is one recipient in the model. Times are far from now, so that nothing
@@ -50,6 +56,8 @@ type owed struct {
 	attempts  int
 	due       time.Time
 	leased    bool
+	// cancelled: it ends when it comes back to wait.
+	cancelled bool
 	last      *event.Event
 	// blurred says that a restart may have put it off by a little, moved that
 	// due is some time before now.
@@ -186,10 +194,11 @@ func (m *model) deferSome(r *rapid.T) {
 		x := deferral(d, now().Add(time.Duration(minutes)*time.Minute))
 		deferrals[i] = x
 		o := m.owed[d.ID()]
-		o.leased, o.blurred, o.moved, o.last = false, false, false, &x.Event
+		o.blurred, o.moved, o.last = false, false, &x.Event
 		o.attempts++
 		o.due = minTime(x.Until, o.message.Expires)
 		m.happened(d.ID(), x.Event)
+		m.back(d.ID())
 	}
 	m.must("Defer", m.Store().Defer(r.Context(), deferrals))
 }
@@ -197,17 +206,14 @@ func (m *model) deferSome(r *rapid.T) {
 func (m *model) giveBack(r *rapid.T) {
 	some := m.drawLeased(r)
 	for _, d := range some {
-		m.owed[d.ID()].leased = false
+		m.back(d.ID())
 	}
 	m.Store().Return(some)
 }
 
 func (m *model) returnAll() {
-	for _, d := range m.leased {
-		m.owed[d.ID()].leased = false
-	}
 	m.Store().Return(m.leased)
-	m.leased = nil
+	m.allBack()
 }
 
 func (m *model) drawSelector(r *rapid.T) queue.Selector {
@@ -238,20 +244,6 @@ func (m *model) waiting(s queue.Selector) []queue.RecipientID {
 	})
 }
 
-func (m *model) cancel(r *rapid.T) {
-	s := m.drawSelector(r)
-	matching := m.waiting(s)
-	n, err := m.Store().Cancel(r.Context(), s, "withdrawn")
-	m.must("Cancel", err)
-	if n != len(matching) {
-		m.Fatalf("Cancel(%+v) counted %d, want %d", s, n, len(matching))
-	}
-	for _, id := range matching {
-		delete(m.owed, id)
-		m.happened(id, event.Event{Type: event.Dropped})
-	}
-}
-
 func (m *model) retry(r *rapid.T) {
 	s := m.drawSelector(r)
 	_, err := m.Store().Retry(r.Context(), s)
@@ -277,13 +269,18 @@ func (m *model) reopen(*rapid.T) {
 }
 
 func (m *model) crash(r *rapid.T) {
+	if rapid.IntRange(0, 2).Draw(r, "in a cancel") == 1 {
+		m.crashInCancel(r)
+		return
+	}
+	m.crashNow(r)
+}
+
+func (m *model) crashNow(r *rapid.T) {
 	if !m.Crash(m.outer) {
 		r.Skip("this store's harness cannot crash")
 	}
-	for _, d := range m.leased {
-		m.owed[d.ID()].leased = false
-	}
-	m.leased = nil
+	m.allBack()
 	m.blur()
 }
 
@@ -297,6 +294,7 @@ func (m *model) blur() {
 }
 
 func (m *model) check(r *rapid.T) {
+	m.awaitEnds(r)
 	entries, err := listAll(r.Context(), m.Store(), queue.Selector{}, 5)
 	m.must("List", err)
 	want := m.sorted()

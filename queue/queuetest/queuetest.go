@@ -69,7 +69,7 @@ type testCase struct {
 func cases() []testCase {
 	var all []testCase
 	for _, part := range [][]testCase{
-		acceptCases(), readyCases(), leaseCases(), outcomeCases(), controlCases(), holdCases(), windowCases(), usageCases(), inspectCases(), durableCases(), scaleCases(),
+		acceptCases(), readyCases(), leaseCases(), outcomeCases(), controlCases(), cancelCases(), holdCases(), windowCases(), usageCases(), inspectCases(), durableCases(), scaleCases(),
 	} {
 		all = append(all, part...)
 	}

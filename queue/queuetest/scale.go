@@ -3,6 +3,7 @@ package queuetest
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/postrider-mta/postrider/event"
 	"github.com/postrider-mta/postrider/queue"
@@ -12,6 +13,7 @@ func scaleCases() []testCase {
 	return []testCase{
 		{"10,000 recipients of one message", testManyRecipients},
 		{"thousands of queues", testManyQueues},
+		{"a backlog hides nobody else's mail", testBacklogHidesNobody},
 	}
 }
 
@@ -74,4 +76,32 @@ func testManyQueues(t *trial) {
 	}
 	t.settle(event.Delivered, taken...)
 	t.wantStats(0, 0, 0)
+}
+
+// What one tenant has waiting stands before nobody else's first message: its
+// queue is reported, and offers it, before anything of the backlog is taken.
+func testBacklogHidesNobody(t *trial) {
+	const recipients = 20000
+	t.acceptTo(readers(recipients, "example.com")...)
+	t.Reopen(t.T)
+	guest := t.submission("reader@example.com")
+	guest.Message.Tenant = "rival"
+	t.accept(guest)
+	key := queue.Key{Tenant: "rival", Stream: stream, Domain: "example.com"}
+	ctx, cancel := context.WithTimeout(t.Context(), t.patience)
+	defer cancel()
+	for reported := false; !reported; {
+		keys, err := t.Store().Ready(ctx)
+		if err != nil {
+			t.Fatalf("Ready did not report %s: %v", key, err)
+		}
+		reported = slices.Contains(keys, key)
+	}
+	got := t.next(key, 10)
+	if len(got) != 1 || got[0].Message.ID != guest.Message.ID {
+		t.Fatalf("Next gave %v, want the one message of %s", names(got), key)
+	}
+	t.settle(event.Delivered, got...)
+	t.wantStats(recipients, 1, 1)
+	t.cancelAll()
 }

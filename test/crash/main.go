@@ -1,6 +1,6 @@
-// Crash runs the crash tests at length: the store on thousands of disks that a
-// power failure could have left, and the real daemon killed under load. Its
-// last line adds them up; what a test has to complain of comes before it, and
+// Crash runs the crash tests at length: the store, and the real daemon's whole
+// data folder, on thousands of disks that a power failure could have left, and
+// the real daemon killed under load. Its last line adds them up; what a test has to complain of comes before it, and
 // the exit status says that there was something.
 package main
 
@@ -16,7 +16,7 @@ import (
 )
 
 func main() {
-	states := flag.Int("states", 3000, "disks to rebuild")
+	states := flag.Int("states", 3000, "disks to rebuild, of the store and of the daemon each")
 	kills := flag.Int("kills", 50, "kills under load")
 	flag.Parse()
 	sums, err := run(*states, *kills)
@@ -39,6 +39,7 @@ func run(states, kills int) (figures, error) {
 	sums := figures{}
 	for _, test := range []struct{ folder, name, prefix, environment string }{
 		{"./test/powerfail", "TestPowerFails", "powerfail: ", "POSTRIDER_CRASH_STATES=" + strconv.Itoa(states)},
+		{"./test/powerfail", "TestPowerFailsUnderDaemon", "powerfail-daemon: ", "POSTRIDER_CRASH_STATES=" + strconv.Itoa(states)},
 		{"./test/e2e", "TestNothingAcknowledgedIsLostByKills", "kill: ", "POSTRIDER_KILLS=" + strconv.Itoa(kills)},
 	} {
 		cmd := exec.Command("go", "test", "-count=1", "-v", "-timeout", "3h", "-run", "^"+test.name+"$", test.folder)

@@ -145,7 +145,7 @@ func TestNothingAcknowledgedIsLostByKills(t *testing.T) {
 	w := newWorld(t)
 	w.ctx = t.Context() // as long as the rounds take
 	arrived := &arrivals{count: map[string]int{}}
-	later := testmx.Rule{Command: testmx.RCPT, Probability: 0.05, Action: testmx.Action{Reply: "451 4.7.1 later"}}
+	later := testmx.Rule{Command: testmx.RCPT, Probability: 0.05, Action: testmx.Action{Reply: "451 4.3.2 later"}}
 	w.domain("one.example", testmx.Options{OnMessage: arrived.add, Rules: []testmx.Rule{later}})
 	w.domain("two.example", testmx.Options{OnMessage: arrived.add})
 	w.start(settings{queue: quick + "segment_size = \"1MB\"\ncheckpoint_interval = \"200ms\"\ncheckpoint_size = \"256KB\"\n"})

@@ -193,7 +193,7 @@ func TestPrivacyDutiesReachEveryStore(t *testing.T) {
 	mx := w.domain("reader.example", testmx.Options{Rules: []testmx.Rule{
 		{Command: testmx.RCPT, Pattern: "waiting*", Action: testmx.Action{Reply: "451 4.2.1 later"}},
 	}})
-	w.start(settings{queue: "retry_first = \"1h\"\n"})
+	w.start(settings{queue: "retry_first = \"1h\"\n", rest: dropping})
 	const reader = "waiting-grace@reader.example"
 	id := w.hand(page("X-Postrider-Stream: marketing", `X-Postrider-Metadata: {"customer": "ada-4711"}`), reader, "other@reader.example")
 	w.awaitEvent(id, event.Deferred)

@@ -107,7 +107,7 @@ func helpOf(t testing.TB, page string, words []string, known map[string]string) 
 }
 
 // namedFile is a key whose value is a file that must be there.
-var namedFile = regexp.MustCompile(`(?m)^((?:key|certificate|password_hash_file|password_file) = )"([^"]*)"`)
+var namedFile = regexp.MustCompile(`(?m)^((?:key|certificate|password_hash_file|password_file|proxy_password_file) = )"([^"]*)"`)
 
 func TestDocumentedConfigurationsAreRead(t *testing.T) {
 	t.Parallel()
@@ -123,6 +123,9 @@ func TestDocumentedConfigurationsAreRead(t *testing.T) {
 	hashFile := w.write("password.hash", hash)
 	count := 0
 	for name, page := range pages(t) {
+		if strings.HasSuffix(name, "providers.md") {
+			continue // its files are of another form, which the tests of mta/shape read
+		}
 		for _, example := range blocks(page, "toml") {
 			count++
 			example = namedFile.ReplaceAllStringFunc(example, func(line string) string {

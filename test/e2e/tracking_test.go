@@ -171,7 +171,7 @@ func TestUnsubscribeOvertakesQueuedMail(t *testing.T) {
 				}
 				return nil
 			}})
-			w.start(settings{queue: "retry_first = \"1h\"\nretry_max = \"1h\"\n"})
+			w.start(settings{queue: "retry_first = \"1h\"\nretry_max = \"1h\"\n", rest: dropping})
 			w.unsubscribeBehindTheQueue(f, mx, &closed)
 		})
 	}
@@ -219,11 +219,23 @@ func (w *world) unsubscribeBehindTheQueue(f form, mx *testmx.Server, closed *ato
 	}
 }
 
+// dropping takes mail for whoever is suppressed, and tells of it by events.
+const dropping = `
+[[tenant]]
+name = "default"
+[[tenant.stream]]
+name = "marketing"
+suppressed = "drop"
+[[tenant.stream]]
+name = "transactional"
+suppressed = "drop"
+`
+
 func TestUnsubscribeSurvivesAKill(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	mx := w.domain("reader.example", testmx.Options{})
-	w.start(settings{})
+	w.start(settings{rest: dropping})
 	const reader, marketing = "leaver@reader.example", "X-Postrider-Stream: marketing"
 	w.awaitEvent(w.hand(page(marketing), reader), event.Delivered)
 	f := forms(t)[0]

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/postrider-mta/postrider/event"
@@ -44,6 +45,10 @@ type observation struct {
 	changed []queue.ID
 	events  []event.Record
 	holds   []queue.Hold
+	// barred holds those of the ledger's barriers that are in force.
+	barred map[*barrier]bool
+	// residue are files that name somebody erased.
+	residue []string
 }
 
 // inspection compares an observation with the ledger.
@@ -73,6 +78,7 @@ func (l *ledger) inspect(at int, seen *observation) []finding {
 	}
 	in.promisedEvents()
 	in.holds(seen.holds)
+	in.barriers(seen)
 	return in.findings
 }
 
@@ -100,6 +106,9 @@ func (in *inspection) readEvents(records []event.Record) {
 		}
 		in.events[e.ID] = e
 		in.event(id, &e)
+		if h := in.ledger.events[e.ID]; h != nil && h.position != 0 && h.position != r.Position && !in.late(&e, h) {
+			in.find(wrong, id, "event %s is at position %d, was at %d", e.ID, r.Position, h.position)
+		}
 	}
 }
 
@@ -119,9 +128,83 @@ func (in *inspection) event(id queue.ID, e *event.Event) {
 		in.find(phantom, id, "event %s tells of what never happened", e.ID)
 		return
 	}
-	if encoded, err := json.Marshal(e); len(h.encoded) > 0 && (err != nil || !slices.Contains(h.encoded, string(encoded))) {
-		in.find(wrong, id, "event %s is %s, was %s", e.ID, encoded, h.encoded)
+	if in.late(e, h) {
+		own, forms := *e, make([]string, len(h.encoded))
+		own.Time = time.Time{}
+		for i := range forms {
+			forms[i] = timeless(h.encoded[i])
+		}
+		e, h = &own, &happening{encoded: forms}
 	}
+	in.compare(recipient, e, h.encoded)
+}
+
+// late reports whether an event may have been made after the failure: a cancel
+// that was not acknowledged goes on then.
+func (in *inspection) late(e *event.Event, h *happening) bool {
+	return e.Type == event.Dropped && !anyCertain(h.promises, in.at)
+}
+
+// timeless is an event as JSON without its time.
+func timeless(encoded string) string {
+	var e event.Event
+	if err := json.Unmarshal([]byte(encoded), &e); err != nil {
+		return encoded
+	}
+	e.Time = time.Time{}
+	again, err := json.Marshal(e)
+	if err != nil {
+		return encoded
+	}
+	return string(again)
+}
+
+// compare holds an event to the forms that were announced of it, or, where its
+// person may have been erased, to what is left of them.
+func (in *inspection) compare(r queue.RecipientID, e *event.Event, forms []string) {
+	m := in.ledger.messages[r.Message]
+	if m == nil || r.Index >= len(m.recipients) {
+		return // found out elsewhere
+	}
+	address := m.recipients[r.Index].Address
+	possible, certain := in.ledger.erased(m.message.Tenant, address, in.at)
+	if certain && strings.Contains(e.Recipient, address.String()) {
+		in.find(lost, r.Message, "event %s names somebody whose erasure was acknowledged", e.ID)
+		return
+	}
+	encoded, err := json.Marshal(e)
+	if err == nil && (len(forms) == 0 || slices.Contains(forms, string(encoded))) {
+		return
+	}
+	if err == nil && possible && e.Recipient != address.String() && slices.ContainsFunc(forms, sameBut(e)) {
+		return
+	}
+	in.find(wrong, r.Message, "event %s is %s, was %s", e.ID, encoded, forms)
+}
+
+// sameBut returns a function that compares events without what an erasure
+// changes.
+func sameBut(e *event.Event) func(encoded string) bool {
+	own := impersonal(*e)
+	return func(encoded string) bool {
+		var other event.Event
+		return json.Unmarshal([]byte(encoded), &other) == nil && impersonal(other) == own
+	}
+}
+
+// impersonal is an event as JSON without what tells of a person.
+func impersonal(e event.Event) string {
+	e.Recipient, e.Metadata, e.URL, e.Reason = "", nil, "", ""
+	if e.Reply != nil {
+		reply := *e.Reply
+		reply.Text = ""
+		e.Reply = &reply
+	}
+	encoded, err := json.Marshal(e)
+	if err != nil {
+		return err.Error()
+	}
+	return string(encoded)
 }
 
 func (in *inspection) acceptedEvent(r queue.RecipientID, e *event.Event) {
@@ -130,8 +213,10 @@ func (in *inspection) acceptedEvent(r queue.RecipientID, e *event.Event) {
 		in.find(phantom, r.Message, "event %s of a recipient that never was", e.ID)
 		return
 	}
-	if got, err := json.Marshal(e); err != nil || string(got) != m.accepted[r.Index] {
-		in.find(wrong, r.Message, "event is %s, was %s", got, m.accepted[r.Index])
+	if m.accepted != nil {
+		in.compare(r, e, m.accepted[r.Index:r.Index+1])
+	} else if h := in.ledger.events[e.ID]; h != nil {
+		in.compare(r, e, h.encoded)
 	}
 }
 
@@ -151,10 +236,8 @@ func (in *inspection) readEntries(seen *observation) {
 		if e.Recipient != m.recipients[e.Index] {
 			in.find(wrong, r.Message, "%s is for another recipient", r)
 		}
-		if encoded, err := json.Marshal(e.Message); err != nil || string(encoded) != m.encoded {
-			in.find(wrong, r.Message, "message is %s, was %s", encoded, m.encoded)
-		}
-		in.attempts(r, &e)
+		in.sameMessage(m, e.Message)
+		in.attempts(m, r, &e)
 	}
 	for id, err := range seen.bodies {
 		in.find(lost, id, "body of %s cannot be read: %v", id, err)
@@ -164,7 +247,22 @@ func (in *inspection) readEntries(seen *observation) {
 	}
 }
 
-func (in *inspection) attempts(r queue.RecipientID, e *queue.Entry) {
+// sameMessage compares all of a message, or what of it is known.
+func (in *inspection) sameMessage(m *owedMessage, got *queue.Message) {
+	want := m.message
+	if m.encoded != "" {
+		if encoded, err := json.Marshal(got); err != nil || string(encoded) != m.encoded {
+			in.find(wrong, want.ID, "message is %s, was %s", encoded, m.encoded)
+		}
+		return
+	}
+	if got.Tenant != want.Tenant || got.Stream != want.Stream || got.Campaign != want.Campaign ||
+		got.Envelope.From != want.Envelope.From || got.NotBefore.IsZero() != want.NotBefore.IsZero() {
+		in.find(wrong, want.ID, "message is %+v, was %+v", got, want)
+	}
+}
+
+func (in *inspection) attempts(m *owedMessage, r queue.RecipientID, e *queue.Entry) {
 	deferred := in.deferred[r]
 	if len(deferred) != e.Attempts {
 		in.find(wrong, r.Message, "%s counts %d attempts and has %d deferred events", r, e.Attempts, len(deferred))
@@ -174,8 +272,13 @@ func (in *inspection) attempts(r queue.RecipientID, e *queue.Entry) {
 		return
 	}
 	last := deferred[len(deferred)-1]
-	if !e.Due.Equal(last.NextAttempt) {
-		in.find(wrong, r.Message, "%s is due at %s, its last event says %s", r, e.Due.Format(time.RFC3339Nano), last.NextAttempt.Format(time.RFC3339Nano))
+	due := last.NextAttempt
+	if end := e.Message.Expires; !end.IsZero() && end.Before(due) {
+		due = end // to tell of it
+	}
+	retried := e.Due.Before(due) && in.ledger.retried(m, r.Index, in.at)
+	if !e.Due.Equal(due) && !retried {
+		in.find(wrong, r.Message, "%s is due at %s instead of %s", r, e.Due.Format(time.RFC3339Nano), due.Format(time.RFC3339Nano))
 	}
 	if e.Last == nil || e.Last.ID != last.ID {
 		in.find(wrong, r.Message, "%s does not know its last deferral %s", r, last.ID)
@@ -238,14 +341,33 @@ func (in *inspection) holds(seen []queue.Hold) {
 		case r == nil || !r.possible(in.at):
 			in.find(phantom, h.Selector.Message, "hold %s was never placed", h.ID)
 		case anyCertain(r.released, in.at):
-			in.find(lost, r.message, "hold %s is in force although its release was acknowledged", h.ID)
-		case h.Selector != queue.Selector{Message: r.message} || h.Reason != r.reason:
-			in.find(wrong, r.message, "hold %s is another", h.ID)
+			in.find(lost, r.selector.Message, "hold %s is in force although its release was acknowledged", h.ID)
+		case h.Selector != r.selector || h.Reason != r.reason:
+			in.find(wrong, r.selector.Message, "hold %s is another", h.ID)
 		}
 	}
 	for id, r := range in.ledger.holds {
 		if r.certain(in.at) && !anyPossible(r.released, in.at) && !there[id] {
-			in.find(lost, r.message, "hold %s was acknowledged and is not in force", id)
+			in.find(lost, r.selector.Message, "hold %s was acknowledged and is not in force", id)
 		}
+	}
+}
+
+// barriers looks for who must not be mailed, and for names of those erased.
+func (in *inspection) barriers(seen *observation) {
+	for _, b := range in.ledger.barriers {
+		possible := false
+		for _, other := range in.ledger.barred(b.tenant, b.address) {
+			possible = possible || other.possible(in.at)
+		}
+		switch there := seen.barred[b]; {
+		case b.certain(in.at) && !there:
+			in.find(lost, queue.ID{}, "it was acknowledged that %s gets no more mail, and nobody knows", b.address)
+		case there && !possible:
+			in.find(phantom, queue.ID{}, "%s gets no more mail, for no reason", b.address)
+		}
+	}
+	for _, name := range seen.residue {
+		in.find(lost, queue.ID{}, "%s names somebody whose erasure was acknowledged", name)
 	}
 }

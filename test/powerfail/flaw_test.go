@@ -14,8 +14,8 @@ func TestFindsFlaws(t *testing.T) {
 	} {
 		t.Run(string(tc.flaw), func(t *testing.T) {
 			result, err := Run(t.Context(), Options{
-				States: 90, Lives: 1, Scratch: scratch(t), Enough: 3,
-				Work: Work{Sessions: 1, Messages: 80, Seed: 2, Flaw: tc.flaw},
+				Name: "powerfail", States: 90, Lives: 1, Scratch: scratch(t), Enough: 3,
+				Subject: Work{Sessions: 1, Messages: 80, Seed: 2, Flaw: tc.flaw}, Seed: 2,
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -1,9 +1,11 @@
 package powerfail
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 
 	"github.com/postrider-mta/postrider/event"
@@ -15,7 +17,7 @@ import (
 // before is the moment of everything in an earlier life.
 const before = -1
 
-// promise is one call that the worker announced.
+// promise is one thing that somebody asked for.
 type promise struct {
 	// begun and done are moments: steps of the trace.
 	begun, done int
@@ -26,46 +28,68 @@ type promise struct {
 func (p promise) possible(at int) bool { return p.begun < at }
 func (p promise) certain(at int) bool  { return p.done < at }
 
-// owedMessage is one message that the worker announced.
+// owedMessage is one message that was announced.
 type owedMessage struct {
 	*promise
 	message    *queue.Message
 	recipients []mail.Recipient
-	// encoded is the message as JSON, accepted the event of each recipient.
+	// encoded is the message as JSON, accepted the event of each recipient;
+	// empty where they are not known.
 	encoded  string
 	accepted []string
+	// content is what the body ends with; nil for what body makes.
+	content []byte
 	// ended holds the calls that end recipients, by index.
 	ended map[int][]*promise
 }
 
-// happening is one event that the worker announced: possibly more than once,
-// if an earlier life began to tell of it and nobody knows how that went.
+// intact reports whether a body is that of the message.
+func (m *owedMessage) intact(b []byte, size int64) bool {
+	if m.content == nil {
+		return bytes.Equal(b, body(m.message.ID, size))
+	}
+	return int64(len(b)) == size && bytes.HasSuffix(b, m.content)
+}
+
+// happening is one event that was announced: possibly more than once, if an
+// earlier life began to tell of it and nobody knows how that went.
 type happening struct {
 	message  queue.ID
 	promises []*promise
 	encoded  []string
+	// position is where it was told to be; 0 if it was not.
+	position uint64
 }
 
-// rule is one hold that the worker announced.
+// rule is one hold that was announced.
 type rule struct {
 	*promise
-	message  queue.ID
+	selector queue.Selector
 	reason   string
 	released []*promise
 }
 
-// ledger is all that the worker announced.
+// retrial is a call that makes recipients due.
+type retrial struct {
+	*promise
+	selector queue.Selector
+}
+
+// ledger is all that was announced.
 type ledger struct {
 	calls    map[int]*promise
 	holds    map[queue.ID]*rule
 	messages map[queue.ID]*owedMessage
 	events   map[string]*happening
+	retrials []retrial
+	rumours
 }
 
 func newLedger() *ledger {
 	return &ledger{
 		calls: map[int]*promise{}, holds: map[queue.ID]*rule{},
 		messages: map[queue.ID]*owedMessage{}, events: map[string]*happening{},
+		rumours: newRumours(),
 	}
 }
 
@@ -85,16 +109,29 @@ func (l *ledger) readSteps(steps []disk.Step, end int, when func(step int) int) 
 		if s.Action != disk.Note {
 			continue
 		}
-		var w word
-		err := json.Unmarshal(s.Data, &w)
-		if err == nil {
-			err = l.enter(w, when(i))
-		}
-		if err != nil {
+		if err := l.readWords(s.Data, when(i)); err != nil {
 			return fmt.Errorf("announcement in step %d: %w", i, err)
 		}
 	}
 	return nil
+}
+
+// readWords enters the words of one note.
+func (l *ledger) readWords(note []byte, at int) error {
+	words := json.NewDecoder(bytes.NewReader(note))
+	for {
+		var w word
+		err := words.Decode(&w)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = l.enter(w, at)
+		}
+		if err != nil {
+			return fmt.Errorf("%s %d: %w", w.Kind, w.Number, err)
+		}
+	}
 }
 
 var errAnnouncement = errors.New("announcement makes no sense")
@@ -115,6 +152,9 @@ func (l *ledger) enter(w word, at int) error {
 		return l.accept(w, p)
 	case wordCancel:
 		return l.cancel(w, p)
+	case wordRetry:
+		l.retrials = append(l.retrials, retrial{p, queue.Selector(w.Selector)})
+		return nil
 	case wordHold, wordFree:
 		return l.hold(w, p)
 	case wordSettle, wordDefer, wordRecord:
@@ -125,14 +165,21 @@ func (l *ledger) enter(w word, at int) error {
 		}
 		return nil
 	}
-	return errAnnouncement
+	return l.overhear(w, p)
 }
 
 func (l *ledger) accept(w word, p *promise) error {
 	if w.Message == nil || l.messages[w.Message.ID] != nil {
 		return errAnnouncement
 	}
-	m := &owedMessage{promise: p, message: w.Message, recipients: w.Recipients, ended: map[int][]*promise{}}
+	m := &owedMessage{
+		promise: p, message: w.Message, recipients: w.Recipients, content: w.Content,
+		ended: map[int][]*promise{},
+	}
+	l.messages[w.Message.ID] = m
+	if w.Content != nil {
+		return nil // the times in it are the daemon's
+	}
 	encoded, err := json.Marshal(w.Message)
 	if err != nil {
 		return err
@@ -145,28 +192,41 @@ func (l *ledger) accept(w word, p *promise) error {
 		}
 		m.accepted = append(m.accepted, string(encoded))
 	}
-	l.messages[w.Message.ID] = m
 	return nil
 }
 
-// cancel ends all recipients. What their events will say of the time is not
-// known.
-func (l *ledger) cancel(w word, p *promise) error {
-	m := l.messages[w.Target]
-	if m == nil {
-		return errAnnouncement
+// each calls yield for every recipient so far that a selector chooses, and
+// returns how many there are.
+func (l *ledger) each(s queue.Selector, yield func(m *owedMessage, index int)) int {
+	n := 0
+	for _, m := range l.messages {
+		for i := range m.recipients {
+			if s.Match(m.message, m.recipients[i].Address) {
+				yield(m, i)
+				n++
+			}
+		}
 	}
-	for i := range m.recipients {
+	return n
+}
+
+// cancel ends all recipients that it chooses. What their events will say of the
+// time is not known.
+func (l *ledger) cancel(w word, p *promise) error {
+	n := l.each(queue.Selector(w.Selector), func(m *owedMessage, i int) {
 		m.ended[i] = append(m.ended[i], p)
 		e := l.first(m, i, event.Dropped)
 		e.promises = append(e.promises, p)
+	})
+	if n == 0 {
+		return errAnnouncement
 	}
 	return nil
 }
 
 func (l *ledger) hold(w word, p *promise) error {
 	if w.Kind == wordHold {
-		l.holds[w.Hold] = &rule{promise: p, message: w.Target, reason: w.Reason}
+		l.holds[w.Hold] = &rule{promise: p, selector: queue.Selector(w.Selector), reason: w.Reason}
 		return nil
 	}
 	h := l.holds[w.Hold]
@@ -175,6 +235,17 @@ func (l *ledger) hold(w word, p *promise) error {
 	}
 	h.released = append(h.released, p)
 	return nil
+}
+
+// retried reports whether a recipient may have been made due, before a moment,
+// by somebody who does not settle or defer it.
+func (l *ledger) retried(m *owedMessage, index, at int) bool {
+	for _, r := range l.retrials {
+		if r.possible(at) && r.done >= m.begun && r.selector.Match(m.message, m.recipients[index].Address) {
+			return true
+		}
+	}
+	return false
 }
 
 // first returns what happened to a recipient at the first attempt.
@@ -257,7 +328,8 @@ func (l *ledger) stillOwed(at int) []queue.RecipientID {
 }
 
 // acknowledged counts what was promised before a moment: recipients accepted,
-// events of everything that became of them, and holds.
+// events of everything that became of them, holds, and what readers and those
+// erased were told.
 func (l *ledger) acknowledged(at int) int {
 	n := 0
 	for _, m := range l.messages {
@@ -272,6 +344,11 @@ func (l *ledger) acknowledged(at int) int {
 	}
 	for _, h := range l.holds {
 		if h.certain(at) {
+			n++
+		}
+	}
+	for _, b := range l.barriers {
+		if b.certain(at) {
 			n++
 		}
 	}
@@ -302,10 +379,17 @@ func (l *ledger) copy() *ledger {
 		own.messages[id] = &c
 	}
 	for id, h := range l.events {
-		own.events[id] = &happening{message: h.message, promises: copyAll(h.promises), encoded: append([]string(nil), h.encoded...)}
+		own.events[id] = &happening{
+			message: h.message, promises: copyAll(h.promises),
+			encoded: append([]string(nil), h.encoded...), position: h.position,
+		}
 	}
 	for id, h := range l.holds {
-		own.holds[id] = &rule{promise: promises[h.promise], message: h.message, reason: h.reason, released: copyAll(h.released)}
+		own.holds[id] = &rule{promise: promises[h.promise], selector: h.selector, reason: h.reason, released: copyAll(h.released)}
 	}
+	for _, r := range l.retrials {
+		own.retrials = append(own.retrials, retrial{promises[r.promise], r.selector})
+	}
+	own.rumours = l.rumours.copy(promises)
 	return own
 }

@@ -211,7 +211,7 @@ func TestHolds(t *testing.T) {
 	s := newStory(t)
 	h := queue.Hold{ID: queue.NewID(time.Now()), Selector: queue.Selector{Message: s.message.ID}, Reason: "because"}
 	for i, w := range []word{
-		{Number: 4, Kind: wordHold, Target: s.message.ID, Hold: h.ID, Reason: h.Reason},
+		{Number: 4, Kind: wordHold, Selector: selector(h.Selector), Hold: h.ID, Reason: h.Reason},
 		{Number: 4, Done: true},
 		{Number: 5, Kind: wordFree, Hold: h.ID},
 		{Number: 5, Done: true},
@@ -254,7 +254,7 @@ func TestLedgerRefuses(t *testing.T) {
 		"done without a beginning": {Number: 99, Done: true},
 		"no kind":                  {Number: 9},
 		"accepted twice":           {Number: 9, Kind: wordAccept, Message: s.message},
-		"cancel of nothing":        {Number: 9, Kind: wordCancel, Target: queue.NewID(time.Now())},
+		"cancel of nothing":        {Number: 9, Kind: wordCancel, Selector: selector{Message: queue.NewID(time.Now())}},
 	} {
 		if err := s.ledger.enter(w, theEnd); !errors.Is(err, errAnnouncement) {
 			t.Errorf("%s: %v", name, err)

@@ -51,14 +51,37 @@ func CanTrace(ctx context.Context) error {
 	return nil
 }
 
-// record lets this program work under strace, in a process of its own, on a
-// folder below scratch that begins as begin.
-func record(ctx context.Context, w Work, begin disk.Image, scratch string) ([]disk.Step, error) {
+// subject is what the power fails under.
+type subject interface {
+	// record lets it work once, and returns what it asked of the disk, with
+	// notes of what was announced.
+	record(ctx context.Context, r recording) ([]disk.Step, error)
+	// group is how many journal records one sync may carry at most.
+	group() int
+}
+
+// group implements subject: one of each who works.
+func (w Work) group() int { return submitters + deliverers + 1 }
+
+// recording is one life to record.
+type recording struct {
+	// number of the life, from 0, and begin the disk that it begins with.
+	number int
+	begin  disk.Image
+	// firstNumber is above the numbers of earlier words.
+	firstNumber int
+	scratch     string
+}
+
+// record implements subject: this program works in a process of its own.
+func (w Work) record(ctx context.Context, r recording) ([]disk.Step, error) {
+	w.Seed += uint64(r.number)
+	w.FirstNumber = r.firstNumber
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	if w.Folder, err = prepare(begin, scratch); err != nil {
+	if w.Folder, err = prepare(r.begin, r.scratch); err != nil {
 		return nil, err
 	}
 	trace := w.Folder + ".trace"
@@ -69,7 +92,7 @@ func record(ctx context.Context, w Work, begin disk.Image, scratch string) ([]di
 	if err != nil {
 		return nil, err
 	}
-	steps, err := disk.ReadTrace(file, w.Folder, begin, announceFD)
+	steps, err := disk.ReadTrace(file, w.Folder, r.begin, announceFD)
 	return steps, errors.Join(err, file.Close(), os.Remove(trace), os.RemoveAll(w.Folder))
 }
 
@@ -95,8 +118,7 @@ func traceWork(ctx context.Context, w Work, program, trace string) error {
 		return err
 	}
 	defer nowhere.Close()
-	cmd := exec.CommandContext(ctx, "strace", "-f", "--seccomp-bpf", "-qq", "-xx", "-e", "signal=none",
-		"-e", "trace="+disk.Calls(), "-s", fmt.Sprint(longestString), "-o", trace, program)
+	cmd := exec.CommandContext(ctx, "strace", append(straceArguments(trace), program)...)
 	// Preemption by signals would fill the trace.
 	cmd.Env = append(os.Environ(), workVariable+"="+string(text), "GODEBUG=asyncpreemptoff=1", "GORACE=atexit_sleep_ms=0")
 	cmd.ExtraFiles = []*os.File{nowhere}
@@ -104,4 +126,12 @@ func traceWork(ctx context.Context, w Work, program, trace string) error {
 		return fmt.Errorf("worker: %w: %s", err, bytes.TrimSpace(out))
 	}
 	return nil
+}
+
+// straceArguments have strace write to a file what disk.ReadTrace reads.
+func straceArguments(trace string) []string {
+	return []string{
+		"-f", "--seccomp-bpf", "-qq", "-xx", "-e", "signal=none",
+		"-e", "trace=" + disk.Calls(), "-s", fmt.Sprint(longestString), "-o", trace,
+	}
 }

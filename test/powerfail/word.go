@@ -21,10 +21,19 @@ const (
 	wordRecord = "record"
 	wordHold   = "hold"
 	wordFree   = "release"
+	wordRetry  = "retry"
+
+	// These are overheard from a daemon.
+
+	wordTold   = "told"   // an event, by somebody who reads the log
+	wordAnswer = "answer" // the remote server's, about one recipient
+	wordRead   = "read"   // a reader opens or clicks
+	wordLeave  = "leave"  // a reader unsubscribes
+	wordErase  = "erase"
 )
 
-// word is what the worker announces: that it is about to call the store, or,
-// with Done, that the call of that number returned without an error.
+// word is what is announced: that somebody is about to ask for something, or,
+// with Done, that what was asked for under that number is promised.
 type word struct {
 	Number int  `json:"number"`
 	Done   bool `json:"done,omitempty"`
@@ -33,11 +42,32 @@ type word struct {
 	Message    *queue.Message   `json:"message,omitempty"`
 	Recipients []mail.Recipient `json:"recipients,omitempty"`
 	Events     []event.Event    `json:"events,omitempty"`
-	// Target is the message whose recipients are all cancelled or held, and
-	// Hold the hold's id.
-	Target queue.ID `json:"target,omitzero"`
-	Hold   queue.ID `json:"hold,omitzero"`
-	Reason string   `json:"reason,omitempty"`
+	// Content is what the body of a message ends with, where it is not what
+	// body makes.
+	Content []byte `json:"content,omitempty"`
+	// Selector chooses whose recipients are all cancelled, held or due, and Hold
+	// is the hold's id.
+	Selector selector `json:"selector,omitzero"`
+	Hold     queue.ID `json:"hold,omitzero"`
+	Reason   string   `json:"reason,omitempty"`
+	// Position is where an event was that was told.
+	Position uint64 `json:"position,omitempty"`
+	// Address is who is spoken of, of a Tenant and perhaps a Stream.
+	Address mail.Address `json:"address,omitzero"`
+	Tenant  string       `json:"tenant,omitempty"`
+	Stream  string       `json:"stream,omitempty"`
+	// Code is what a remote server answered.
+	Code int `json:"code,omitempty"`
+}
+
+// selector is a queue.Selector as JSON.
+type selector struct {
+	Message   queue.ID     `json:"message,omitzero"`
+	Recipient mail.Address `json:"recipient,omitzero"`
+	Tenant    string       `json:"tenant,omitempty"`
+	Stream    string       `json:"stream,omitempty"`
+	Campaign  string       `json:"campaign,omitempty"`
+	Domain    mail.Domain  `json:"domain,omitempty"`
 }
 
 // herald announces words, each with one write.

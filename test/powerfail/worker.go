@@ -79,9 +79,10 @@ func (w Work) Do(ctx context.Context, words io.Writer) error {
 func storeOptions(folder string, events boltqueue.EventLog) boltqueue.Options {
 	return boltqueue.Options{
 		Dir: folder, Events: events, SegmentBytes: 32 << 10,
-		CheckpointBytes: 48 << 10, CheckpointChanges: 60, CheckpointInterval: 15 * time.Millisecond,
+		CheckpointBytes: 48 << 10, CheckpointChanges: 60, CheckpointPages: 16, CheckpointInterval: 15 * time.Millisecond,
 		MinFree: -1, RestartDelay: -1, HeadLength: 8, HeadTotal: 40,
 		EventDelay: 2 * time.Millisecond, EventBatch: 12, SparseShare: 0.5, RetryPause: -1,
+		CompactFreeShare: 0.001, CompactMinBytes: 24 << 10, // the file begins with 16 MiB
 	}
 }
 
@@ -178,7 +179,7 @@ func (s *session) submit(ctx context.Context, r *rand.Rand) error {
 }
 
 // submission makes one of many small messages and few large ones. Some wait
-// for long, so that old segments keep survivors.
+// for long, so that old segments keep survivors, and some expire at once.
 func (s *session) submission(r *rand.Rand) (*queue.Submission, error) {
 	now := timeIn(s.age)
 	m := queue.Message{
@@ -192,10 +193,15 @@ func (s *session) submission(r *rand.Rand) (*queue.Submission, error) {
 		m.Size = 10_000 + r.Int64N(40_000)
 	case 1, 2:
 		m.NotBefore = timeIn(-50 * 24 * time.Hour)
+	case 3:
+		m.Expires = timeIn(-time.Duration(r.IntN(40)) * time.Millisecond)
 	}
 	sub := &queue.Submission{Message: m, Body: body(m.ID, m.Size)}
 	for n := range 1 + r.IntN(4) {
 		text := fmt.Sprintf("reader%d@site%d.example", n, r.IntN(5))
+		if !m.NotBefore.IsZero() {
+			text = fmt.Sprintf("reader%d@parked.example", n)
+		}
 		a, err := mail.ParseAddress(text)
 		if err != nil {
 			return nil, err
@@ -215,9 +221,9 @@ func (s *session) after(ctx context.Context, r *rand.Rand, sub *queue.Submission
 		s.parked = append(s.parked, sub.Message.ID)
 	}
 	var target queue.ID
-	if len(s.parked) > 10 {
-		target = s.parked[4]
-		s.parked = slices.Delete(s.parked, 4, 5)
+	if len(s.parked) > 3 {
+		target = s.parked[2]
+		s.parked = slices.Delete(s.parked, 2, 3)
 	}
 	s.mu.Unlock()
 	if !target.IsZero() {
@@ -225,7 +231,11 @@ func (s *session) after(ctx context.Context, r *rand.Rand, sub *queue.Submission
 			return err
 		}
 	}
-	if r.IntN(4) > 0 {
+	switch r.IntN(8) {
+	case 0:
+		return s.retry(ctx, r)
+	case 1, 2:
+	default:
 		return nil
 	}
 	opened.ID = fmt.Sprintf("open-%d-%d", s.age/time.Hour, r.Uint64())
@@ -236,21 +246,30 @@ func (s *session) after(ctx context.Context, r *rand.Rand, sub *queue.Submission
 
 // control cancels a message, or holds it and perhaps lets it go again.
 func (s *session) control(ctx context.Context, r *rand.Rand, target queue.ID) error {
-	selector := queue.Selector{Message: target}
+	chosen := selector{Message: target}
 	if r.IntN(2) == 0 {
-		w := word{Kind: wordCancel, Target: target, Reason: "withdrawn"}
+		w := word{Kind: wordCancel, Selector: chosen, Reason: "withdrawn"}
 		return s.herald.call(w, func() error {
-			_, err := s.store.Cancel(ctx, selector, w.Reason)
+			_, err := s.store.Cancel(ctx, queue.Selector(chosen), w.Reason)
 			return err
 		})
 	}
-	h := queue.Hold{ID: queue.NewID(timeIn(0)), Selector: selector, Reason: "looked into", Since: timeIn(0)}
-	w := word{Kind: wordHold, Target: target, Hold: h.ID, Reason: h.Reason}
+	h := queue.Hold{ID: queue.NewID(timeIn(0)), Selector: queue.Selector(chosen), Reason: "looked into", Since: timeIn(0)}
+	w := word{Kind: wordHold, Selector: chosen, Hold: h.ID, Reason: h.Reason}
 	if err := s.herald.call(w, func() error { return s.store.Hold(ctx, h) }); err != nil || r.IntN(2) == 0 {
 		return err
 	}
 	return s.herald.call(word{Kind: wordFree, Hold: h.ID}, func() error {
 		_, err := s.store.Release(ctx, h.ID)
+		return err
+	})
+}
+
+// retry has a site's deferred recipients be tried at once.
+func (s *session) retry(ctx context.Context, r *rand.Rand) error {
+	chosen := selector{Domain: mail.Domain(fmt.Sprintf("site%d.example", r.IntN(5)))}
+	return s.herald.call(word{Kind: wordRetry, Selector: chosen}, func() error {
+		_, err := s.store.Retry(ctx, queue.Selector(chosen))
 		return err
 	})
 }
@@ -288,7 +307,8 @@ func (s *session) drain(ctx context.Context, r *rand.Rand, key queue.Key) error 
 	return nil
 }
 
-// attempt ends most of what was leased, defers some, and gives some back.
+// attempt ends most of what was leased, for one reason or another, defers some,
+// and gives some back.
 func (s *session) attempt(ctx context.Context, r *rand.Rand, leased []*queue.Delivery) error {
 	var outcomes []queue.Outcome
 	var deferrals []queue.Deferral
@@ -299,6 +319,10 @@ func (s *session) attempt(ctx context.Context, r *rand.Rand, leased []*queue.Del
 			return fmt.Errorf("body of %s is not whole: %w", d.ID(), err)
 		}
 		switch n := r.IntN(10); {
+		case d.Message.Expired(time.Now()):
+			e := d.Event(event.Expired, timeIn(s.age))
+			outcomes = append(outcomes, queue.Outcome{Recipient: d.ID(), Event: e})
+			settle.Events = append(settle.Events, e)
 		case n == 0:
 			s.store.Return([]*queue.Delivery{d})
 		case n <= 2:

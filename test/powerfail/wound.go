@@ -39,17 +39,15 @@ func (r journalRecord) file() string {
 }
 
 // wounds damages an image in several ways and looks at what the store makes of
-// each.
-func (r *run) wounds(l life, moment int, image disk.Image) error {
+// each. It reports false if there is nothing yet to damage.
+func (r *run) wounds(l life, moment int, image disk.Image) (bool, error) {
 	records, err := readJournal(image, r.options.Scratch)
-	if err != nil {
-		return err
-	}
-	if len(records) <= 2*largestGroup {
-		return nil // too early to damage anything
+	group := r.options.Subject.group()
+	if err != nil || len(records) <= 2*group {
+		return false, err
 	}
 	last := slices.IndexFunc(records, func(other journalRecord) bool { return other.file() == records[len(records)-1].file() })
-	hurt := surgeon{ledger: l.ledger, image: image, records: records, last: last, random: r.random}
+	hurt := surgeon{ledger: l.ledger, image: image, records: records, group: group, last: last, random: r.random}
 	var all []wound
 	for range max(2, r.options.States/r.options.Lives/100) {
 		all = append(all, hurt.flip(hurt.pick()), hurt.flip(hurt.pickLast()))
@@ -58,17 +56,20 @@ func (r *run) wounds(l life, moment int, image disk.Image) error {
 		}
 	}
 	all = append(all, hurt.events()...)
-	all = append(all, hurt.database())
+	all = append(all, hurt.database("queue.db"))
+	if len(l.ledger.barriers) > 0 {
+		all = append(all, hurt.database("suppress.db"), hurt.without("suppress.db.key"))
+	}
 	for _, w := range all {
-		if err := r.beside(w.image, func(folder string) { r.treat(l, moment, w, folder) }); err != nil {
-			return err
+		if err := r.beside(w.image, func(at scene) { r.treat(l, moment, w, at) }); err != nil {
+			return false, err
 		}
 	}
-	return nil
+	return true, nil
 }
 
-func (r *run) treat(l life, moment int, w wound, folder string) {
-	seen, damaged, err := watch(folder, false)
+func (r *run) treat(l life, moment int, w wound, at scene) {
+	seen, damaged, err := l.ledger.watch(at.folder, moment, false)
 	reported := int(damaged)
 	var findings []finding
 	switch {
@@ -87,10 +88,9 @@ func (r *run) treat(l life, moment int, w wound, folder string) {
 		}
 		findings = w.judge(l.ledger, moment, seen, reported)
 	}
-	if err := os.RemoveAll(folder); err != nil {
-		findings = append(findings, finding{fault: refused, text: err.Error()})
-	}
-	r.book(fmt.Sprintf("life %d, step %d, %s", l.number, moment, w.name), 0, findings)
+	name := fmt.Sprintf("life %d, step %d, %s", l.number, moment, w.name)
+	name, findings = at.leave(name, findings)
+	r.book(name, 0, findings)
 	r.mu.Lock()
 	r.result.DamagedReported += reported
 	r.mu.Unlock()
@@ -158,6 +158,8 @@ type surgeon struct {
 	ledger  *ledger
 	image   disk.Image
 	records []journalRecord
+	// group is how many records one sync may carry.
+	group int
 	// last is where the records of the last segment begin.
 	last   int
 	random *rand.Rand
@@ -176,24 +178,21 @@ func (s *surgeon) hit(w *wound, r journalRecord) {
 	}
 	for id, h := range s.ledger.holds {
 		if bytes.Contains(r.payload, id[:]) || bytes.Contains(r.payload, []byte(id.String())) {
-			w.hit[h.message] = true
+			w.hit[h.selector.Message] = true
 		}
 	}
 }
 
-// largestGroup is how many records one sync may carry: one of each who works.
-const largestGroup = submitters + deliverers + 1
-
 // pick returns a record that was certainly synced. Damage to the last group
 // cannot be told from a torn write, which nobody reports.
 func (s *surgeon) pick() journalRecord {
-	return s.records[s.random.IntN(len(s.records)-largestGroup)]
+	return s.records[s.random.IntN(len(s.records)-s.group)]
 }
 
 // pickLast returns such a record of the segment that was written last, if it
 // has one.
 func (s *surgeon) pickLast() journalRecord {
-	synced := s.records[s.last : len(s.records)-min(largestGroup, len(s.records)-s.last)]
+	synced := s.records[s.last : len(s.records)-min(s.group, len(s.records)-s.last)]
 	if len(synced) == 0 {
 		return s.pick()
 	}
@@ -242,7 +241,7 @@ func (s *surgeon) remove(r journalRecord) wound {
 func (s *surgeon) events() []wound {
 	var all []wound
 	for name, file := range s.image {
-		if file.Directory || path.Dir(name) != "events" || path.Ext(name) != ".db" {
+		if file.Kind != disk.Regular || path.Dir(name) != "events" || path.Ext(name) != ".db" {
 			continue
 		}
 		garbled, short := s.wound("garbage in "+name), s.wound("cut "+name)
@@ -256,12 +255,20 @@ func (s *surgeon) events() []wound {
 	return all
 }
 
-// database makes both of queue.db's beginnings unreadable.
-func (s *surgeon) database() wound {
-	w := s.wound("garbage in queue.db")
-	for i := range min(len(w.image["queue.db"].Data), 2*4096) {
-		w.image["queue.db"].Data[i] = byte(s.random.Uint32())
+// database makes both beginnings of a file of bbolt's unreadable.
+func (s *surgeon) database(name string) wound {
+	w := s.wound("garbage in " + name)
+	for i := range min(len(w.image[name].Data), 2*4096) {
+		w.image[name].Data[i] = byte(s.random.Uint32())
 	}
-	w.refuses = "queue.db"
+	w.refuses = name
+	return w
+}
+
+// without takes a file away that the others are nothing without.
+func (s *surgeon) without(name string) wound {
+	w := s.wound(name + " removed")
+	delete(w.image, name)
+	w.refuses = name
 	return w
 }

@@ -233,10 +233,17 @@ func FuzzRewrite(f *testing.F) {
 	f.Add([]byte(part("text/html", "Content-Transfer-Encoding: base64\r\n", "PGEgaHJlZj0iaHR0cDovL3guZXhhbXBsZS8iPg==")))
 	f.Add([]byte(part("text/html", "Content-Transfer-Encoding: quoted-printable\r\n", "<a href=3D\"http:=\r\n//x=2Eexample/\">x=20</a>")))
 	f.Add([]byte(part("text/html; charset=windows-1252", "", "<!--[if mso]><a href=http://x.example/\xe9><![endif]--><base href=//y>")))
+	f.Add([]byte(part("text/plain", "", "see <https://x.example/a_(b)>, *http://y.example/*.")))
 	f.Fuzz(func(t *testing.T, message []byte) {
 		before := bytes.Clone(message)
 		r := recorder{pad: "--__"}
-		result, err := rewrite.Rewrite(message, r.options())
+		o := r.options()
+		o.TextLink, o.Parameters = r.link, utm()
+		alone, err := rewrite.Rewrite(message, rewrite.Options{Parameters: utm()})
+		if _, malformed := mimetree.Parse(alone.Message, mimetree.Options{}); err == nil && malformed != nil {
+			t.Fatalf("with parameters alone: %v", malformed)
+		}
+		result, err := rewrite.Rewrite(message, o)
 		if !bytes.Equal(message, before) {
 			t.Fatal("the message handed in changed")
 		}

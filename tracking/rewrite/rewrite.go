@@ -15,6 +15,13 @@ type Options struct {
 	// Link returns what an http or https URL is replaced by: a URL in ASCII. It
 	// may return ErrKeep. Nil leaves links alone.
 	Link func(url string) (string, error)
+	// TextLink is Link for the URLs in plain text; nil leaves those alone.
+	TextLink func(url string) (string, error)
+	// Parameters are added to links before they are replaced, and to those that
+	// are not: in plain text only with TextLink, and never to one that is kept.
+	Parameters Parameters
+	// Report is told of every link, in the order of the message; nil for nobody.
+	Report func(Link)
 	// Pixel is the URL of the image to add; empty adds none.
 	Pixel string
 	// KeepHosts are hosts, in lower case and without port, whose URLs are left
@@ -30,6 +37,8 @@ type Result struct {
 	Message []byte
 	// Links counts replaced URLs.
 	Links int
+	// Extended counts URLs that got parameters, replaced or not.
+	Extended int
 	// Kept counts http and https URLs that were left alone.
 	Kept int
 	// Pixel reports that the image was added.
@@ -52,10 +61,10 @@ const (
 	SkipContent Skip = "content"
 )
 
-// ErrKeep is returned by Options.Link to leave one URL alone.
+// ErrKeep is returned by Options.Link and TextLink to leave one URL alone.
 var ErrKeep = errors.New("keep this URL")
 
-// ErrLink is wrapped when Options.Link fails or returns no URL.
+// ErrLink is wrapped when Options.Link or TextLink fails or returns no URL.
 var ErrLink = errors.New("no replacement for a link")
 
 // Reason names the cause of an error of Rewrite in one word, for counters.
@@ -75,6 +84,9 @@ func Reason(err error) string {
 	return "other"
 }
 
+// links reports whether those in HTML change.
+func (o *Options) links() bool { return o.Link != nil || len(o.Parameters.List) > 0 }
+
 // Rewrite returns the message with its links replaced and the pixel added.
 //
 // On an error, which wraps one of mimetree's or ErrLink, Result.Message is the
@@ -82,7 +94,7 @@ func Reason(err error) string {
 // was handed in.
 func Rewrite(message []byte, o Options) (Result, error) {
 	unchanged := Result{Message: message}
-	if o.Link == nil && o.Pixel == "" {
+	if !o.links() && o.TextLink == nil && o.Pixel == "" {
 		return unchanged, nil
 	}
 	root, err := mimetree.Parse(message, mimetree.Options{})
@@ -104,8 +116,11 @@ type rewriter struct {
 	options Options
 	root    *mimetree.Part
 	keep    []string
-	result  Result
-	edits   []mimetree.Edit
+	// exempt are the URLs that an author exempted in HTML: they stay what they
+	// are in plain text.
+	exempt []string
+	result Result
+	edits  []mimetree.Edit
 }
 
 // keepUnsubscribe notes the targets of the message's own List-Unsubscribe: the
@@ -136,6 +151,9 @@ func (r *rewriter) run() error {
 	var shown *document
 	if r.options.Pixel != "" {
 		shown = pixelDocument(r.root, leaves)
+	}
+	if r.options.TextLink != nil {
+		r.noteExempt(leaves)
 	}
 	for _, d := range leaves {
 		edits, err := r.document(d, d == shown)

@@ -14,9 +14,12 @@ type document struct {
 	found   survey
 	// broken is why the content cannot be decoded.
 	broken error
+	// text: it is plain text, not HTML.
+	text bool
 }
 
-// documents appends the HTML parts below p that a reader is shown and that no
+// documents appends the HTML parts, and where their links are asked for the
+// plain ones, below p that a reader is shown and that no
 // signature covers. later reports that another part came before p in its
 // multipart/mixed.
 func (r *rewriter) documents(p *mimetree.Part, found []*document, later bool) []*document {
@@ -27,6 +30,11 @@ func (r *rewriter) documents(p *mimetree.Part, found []*document, later bool) []
 		mixed := p.Type == "multipart/mixed"
 		for i, child := range p.Children {
 			found = r.documents(child, found, later || mixed && i > 0)
+		}
+		return found
+	case p.Type == "text/plain" && r.options.TextLink != nil:
+		if d, skip := r.open(p, later); skip == "" {
+			found = append(found, d)
 		}
 		return found
 	case p.Type != "text/html":
@@ -40,7 +48,7 @@ func (r *rewriter) documents(p *mimetree.Part, found []*document, later bool) []
 	return append(found, d)
 }
 
-// open decodes and surveys one HTML part.
+// open decodes and surveys one part.
 func (r *rewriter) open(p *mimetree.Part, later bool) (*document, Skip) {
 	switch {
 	case p.Disposition != "" && p.Disposition != "inline", p.Named && later:
@@ -61,6 +69,12 @@ func (r *rewriter) open(p *mimetree.Part, later bool) (*document, Skip) {
 	if bytes.IndexByte(content.Bytes, 0) >= 0 {
 		return nil, SkipContent
 	}
+	if p.Type == "text/plain" {
+		if isSignedText(content.Bytes) {
+			return nil, SkipContent
+		}
+		return &document{part: p, content: content, text: true}, ""
+	}
 	found := examine(content.Bytes)
 	if found.strange {
 		return nil, SkipContent
@@ -73,7 +87,7 @@ func (r *rewriter) open(p *mimetree.Part, later bool) (*document, Skip) {
 // first, which is the text.
 func pixelDocument(p *mimetree.Part, documents []*document) *document {
 	for _, d := range documents {
-		if d.part == p && d.broken == nil && d.found.pixelAt >= 0 {
+		if d.part == p && d.broken == nil && !d.text && d.found.pixelAt >= 0 {
 			return d
 		}
 	}
@@ -94,7 +108,11 @@ func (r *rewriter) document(d *document, pixel bool) ([]mimetree.Edit, error) {
 	if d.broken != nil {
 		return nil, fmt.Errorf("%s: %w", d.part.Type, d.broken)
 	}
-	w := linker{rewriter: r, content: d.content.Bytes, charset: d.part.Charset}
+	w := linker{rewriter: r, content: d.content.Bytes, charset: d.part.Charset, link: r.options.Link}
+	if d.text {
+		w.link, w.text = r.options.TextLink, true
+		return w.textEdits(joinsLines(d.part))
+	}
 	edits, err := w.edits(d.found)
 	if err != nil {
 		return nil, err

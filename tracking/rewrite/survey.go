@@ -15,6 +15,8 @@ type link struct {
 	hidden bool
 	// off: the author asked for this link not to be tracked.
 	off bool
+	// unclear: in plain text, it may end earlier.
+	unclear bool
 }
 
 // survey is what an HTML document holds, as offsets in its content.

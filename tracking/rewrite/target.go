@@ -6,25 +6,39 @@ import (
 )
 
 // target returns the URL that following an href leads to, as a browser finds it
-// (WHATWG URL section 4.4), and false for what is not to be tracked: other
-// schemes, fragments, relative references without a base, template marks.
-func target(href, base string) (string, bool) {
+// (WHATWG URL section 4.4), or why it is not to be tracked.
+func target(href, base string) (address string, keep Keep) {
 	href = clean(href)
 	switch {
-	case href == "" || href[0] == '#' || hasMarks(href) || hasControls(href):
-		return "", false
+	case href == "":
+		return "", KeepEmpty
+	case href[0] == '#':
+		return "", KeepFragment
+	case hasMarks(href):
+		return "", KeepTemplate
+	case hasControls(href):
+		return "", KeepInvalid
 	case isWeb(href):
-		return href, host(href) != ""
+		return withHost(href)
 	case strings.HasPrefix(href, "//"):
 		scheme := "https:"
 		if base != "" && !hasPrefixFold(base, "https:") {
 			scheme = "http:"
 		}
-		return scheme + href, host(scheme+href) != ""
-	case base == "" || hasScheme(href):
-		return "", false
+		return withHost(scheme + href)
+	case hasScheme(href):
+		return "", KeepScheme
+	case base == "":
+		return "", KeepRelative
 	}
 	return resolve(href, base)
+}
+
+func withHost(address string) (string, Keep) {
+	if host(address) == "" {
+		return "", KeepInvalid
+	}
+	return address, ""
 }
 
 // clean drops what browsers drop: white space around, tabs and line breaks
@@ -89,14 +103,14 @@ func host(address string) string {
 }
 
 // resolve makes a relative reference absolute (RFC 3986 section 5.2).
-func resolve(href, base string) (string, bool) {
+func resolve(href, base string) (string, Keep) {
 	from, err := url.Parse(base)
 	if err != nil {
-		return "", false
+		return "", KeepInvalid
 	}
 	to, err := from.Parse(href)
 	if err != nil || to.Host == "" {
-		return "", false
+		return "", KeepInvalid
 	}
-	return to.String(), true
+	return to.String(), ""
 }

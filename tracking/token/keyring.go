@@ -4,7 +4,8 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
-	"slices"
+	"strings"
+	"sync/atomic"
 )
 
 // Purpose binds a token to one use; a token for one opens as no other.
@@ -39,15 +40,20 @@ func encoding() *base64.Encoding { return base64.RawURLEncoding.Strict() }
 // Keyring seals with its active key and opens with every key it holds. It is
 // safe for concurrent use and never shows its keys.
 type Keyring struct {
-	active   ID
-	sealers  [int(MaxID) + 1]*sealer
+	keys     atomic.Pointer[keys]
 	encoding *base64.Encoding
 }
 
+// keys are those of a ring at one time.
+type keys struct {
+	active  ID
+	sealers [int(MaxID) + 1]*sealer
+}
+
 // NewKeyring holds the given keys; the active one must be among them.
-func NewKeyring(active ID, keys map[ID]Key) (*Keyring, error) {
-	r := &Keyring{active: active, encoding: encoding()}
-	for id, key := range keys {
+func NewKeyring(active ID, held map[ID]Key) (*Keyring, error) {
+	k := &keys{active: active}
+	for id, key := range held {
 		if id > MaxID {
 			return nil, fmt.Errorf("%w: id %d is above %d", ErrKey, id, MaxID)
 		}
@@ -55,19 +61,36 @@ func NewKeyring(active ID, keys map[ID]Key) (*Keyring, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.sealers[id] = s
+		k.sealers[id] = s
 	}
-	if active > MaxID || r.sealers[active] == nil {
+	if active > MaxID || k.sealers[active] == nil {
 		return nil, fmt.Errorf("%w: no key with the active id %d", ErrKey, active)
 	}
+	r := &Keyring{encoding: encoding()}
+	r.keys.Store(k)
 	return r, nil
 }
 
+// Replace makes the ring hold the keys of another one instead of its own, for
+// everybody who has it.
+func (r *Keyring) Replace(other *Keyring) { r.keys.Store(other.keys.Load()) }
+
 // Active is the id of the key that seals.
-func (r *Keyring) Active() ID { return r.active }
+func (r *Keyring) Active() ID { return r.keys.Load().active }
+
+// IDs are those of all keys, in order.
+func (r *Keyring) IDs() []ID {
+	var ids []ID
+	for id, s := range r.keys.Load().sealers {
+		if s != nil {
+			ids = append(ids, ID(id))
+		}
+	}
+	return ids
+}
 
 // String names the active key's id and nothing else.
-func (r *Keyring) String() string { return fmt.Sprintf("keyring with active key %d", r.active) }
+func (r *Keyring) String() string { return fmt.Sprintf("keyring with active key %d", r.Active()) }
 
 // GoString is String.
 func (r *Keyring) GoString() string { return r.String() }
@@ -77,9 +100,10 @@ func (r *Keyring) Seal(purpose Purpose, payload []byte) (string, error) {
 	if r.encoding.EncodedLen(headSize+len(payload)) > maxLength {
 		return "", fmt.Errorf("%w: %d octets", ErrPayload, len(payload))
 	}
-	s := r.sealers[r.active]
+	k := r.keys.Load()
+	s := k.sealers[k.active]
 	raw := make([]byte, headSize+len(payload))
-	raw[0] = version<<idBits | byte(r.active)
+	raw[0] = version<<idBits | byte(k.active)
 	tag := s.tag(raw[0], purpose, payload)
 	copy(raw[1:], tag[:])
 	s.crypt(raw[headSize:], payload, tag)
@@ -93,14 +117,14 @@ func (r *Keyring) Open(purpose Purpose, token string) ([]byte, error) {
 		return nil, ErrToken
 	}
 	// The decoder would skip line breaks, giving one token many spellings.
-	if slices.ContainsFunc([]byte(token), func(c byte) bool { return c == '\r' || c == '\n' }) {
+	if strings.ContainsAny(token, "\r\n") {
 		return nil, ErrToken
 	}
 	raw, err := r.encoding.DecodeString(token)
 	if err != nil || len(raw) < headSize || raw[0]>>idBits != version {
 		return nil, ErrToken
 	}
-	s := r.sealers[raw[0]&byte(MaxID)]
+	s := r.keys.Load().sealers[raw[0]&byte(MaxID)]
 	if s == nil {
 		return nil, ErrUnknownKey
 	}
@@ -111,4 +135,17 @@ func (r *Keyring) Open(purpose Purpose, token string) ([]byte, error) {
 		return nil, ErrToken
 	}
 	return payload, nil
+}
+
+// KeyOf returns the id of the key that a token says it was made with. Nothing
+// proves it but Open.
+func KeyOf(token string) (ID, bool) {
+	if len(token) < encoding().EncodedLen(headSize) || len(token) > maxLength {
+		return 0, false
+	}
+	first, err := base64.RawURLEncoding.DecodeString(token[:4])
+	if err != nil || first[0]>>idBits != version {
+		return 0, false
+	}
+	return ID(first[0] & byte(MaxID)), true
 }

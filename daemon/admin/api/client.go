@@ -144,6 +144,10 @@ func call[Answer any](ctx context.Context, c *Client, method, path string, reque
 		return answer, err
 	}
 	defer body.Close()
+	return readAnswer[Answer](body)
+}
+
+func readAnswer[Answer any](body io.Reader) (answer Answer, err error) {
 	if err := json.NewDecoder(body).Decode(&answer); err != nil {
 		return answer, fmt.Errorf("read the daemon's answer: %w", err)
 	}
@@ -159,11 +163,16 @@ func (c *Client) open(ctx context.Context, method, path string, request any) (io
 		}
 		content = bytes.NewReader(encoded)
 	}
+	return c.send(ctx, method, path, "application/json", content)
+}
+
+// send sends a body of that kind and returns that of the answer.
+func (c *Client) send(ctx context.Context, method, path, kind string, content io.Reader) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://postrider"+path, content)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Content-Type", kind)
 	response, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.explain(err)

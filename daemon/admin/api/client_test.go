@@ -69,7 +69,11 @@ func TestRequests(t *testing.T) {
 		"POST /v1/reload ": func() error { return c.Reload(ctx) },
 		`POST /v1/subjects/a%2Fb {"tenant":"t","address":"x"}`: func() error { return only(c.Subject(ctx, "a/b", api.SubjectRequest{Tenant: "t", Address: "x"})) },
 		`POST /v1/subjects/export {"tenant":"","address":""}`:  func() error { return c.Export(ctx, api.SubjectRequest{}, io.Discard) },
-		"GET /v1/events?after=7&follow=false ":                 func() error { return c.Events(ctx, 7, false, func(api.Record) error { return nil }) },
+		"GET /v1/stats ": func() error { return only(c.Stats(ctx, api.StatsRequest{})) },
+		"GET /v1/stats?by=day&campaign=a%26b&from=2026-03-01&limit=5&stream=s&tenant=t&to=2026-03-02 ": func() error {
+			return only(c.Stats(ctx, api.StatsRequest{Tenant: "t", Stream: "s", Campaign: "a&b", From: "2026-03-01", To: "2026-03-02", By: "day", Limit: 5}))
+		},
+		"GET /v1/events?after=7&follow=false ": func() error { return c.Events(ctx, 7, false, func(api.Record) error { return nil }) },
 	} {
 		if err := call(); err != nil || got != want {
 			t.Errorf("%v\ngot  %s\nwant %s", err, got, want)

@@ -2,6 +2,9 @@ package api
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -46,6 +49,7 @@ type SiteDetail struct {
 
 // SiteRoute is one set of hosts of a site.
 type SiteRoute struct {
+	Source      string   `json:"source"`
 	Hosts       []string `json:"hosts"`
 	Connections int      `json:"connections"`
 	Idle        int      `json:"idle"`
@@ -80,8 +84,8 @@ type Route struct {
 	// Origin is static or dns.
 	Origin string      `json:"origin,omitempty"`
 	Hosts  []RouteHost `json:"hosts,omitempty"`
-	// TLS is the least protection.
-	TLS string `json:"tls,omitempty"`
+	// Sources of the default pool.
+	Sources []RouteSource `json:"sources,omitempty"`
 	// Error is what the recipient's event would say; absent with a route.
 	Error string `json:"error,omitempty"`
 	// Permanent says that mail would bounce for it.
@@ -93,6 +97,136 @@ type RouteHost struct {
 	Name       string   `json:"name"`
 	Preference uint16   `json:"preference"`
 	Addresses  []string `json:"addresses"`
+	// TLS is the least protection, and TLSReason why it is.
+	TLS       string `json:"tls"`
+	TLSReason string `json:"tls_reason,omitempty"`
+}
+
+// RouteSource is a source that mail may leave from.
+type RouteSource struct {
+	Name string `json:"name"`
+	EHLO string `json:"ehlo"`
+	// Share of the pool's weight, from 0 to 1.
+	Share float64 `json:"share"`
+	// Reason why it is not chosen now; empty if it may be. Until is when that
+	// may be over.
+	Reason string    `json:"reason,omitempty"`
+	Until  time.Time `json:"until,omitzero"`
+}
+
+// DivertRequest is posted to /v1/diversions.
+type DivertRequest struct {
+	Selector Selector `json:"selector"`
+	// All must be set where the selector is empty.
+	All    bool   `json:"all,omitempty"`
+	Pool   string `json:"pool"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Diversion has what it selects leave by a pool of the operator's choice until
+// DELETE /v1/diversions/ID ends it. GET /v1/diversions lists them.
+type Diversion struct {
+	ID       string    `json:"id"`
+	Selector Selector  `json:"selector"`
+	Pool     string    `json:"pool"`
+	Reason   string    `json:"reason"`
+	Since    time.Time `json:"since"`
+}
+
+// Diverted answers a DivertRequest: Recipients wait and are due now.
+type Diverted struct {
+	Diversion
+	Recipients int `json:"recipients"`
+}
+
+// Divert has what is chosen leave by another pool.
+func (c *Client) Divert(ctx context.Context, request DivertRequest) (Diverted, error) {
+	return call[Diverted](ctx, c, http.MethodPost, "/v1/diversions", request)
+}
+
+// Diversions returns those in force.
+func (c *Client) Diversions(ctx context.Context) ([]Diversion, error) {
+	return call[[]Diversion](ctx, c, http.MethodGet, "/v1/diversions", nil)
+}
+
+// EndDiversion ends one.
+func (c *Client) EndDiversion(ctx context.Context, id string) error {
+	_, err := call[struct{}](ctx, c, http.MethodDelete, "/v1/diversions/"+url.PathEscape(id), nil)
+	return err
+}
+
+// TraceLine is one line of the answer to GET /v1/sites/SITE/trace.
+type TraceLine struct {
+	Time   time.Time `json:"time"`
+	Source string    `json:"source"`
+	Host   string    `json:"host"`
+	// Remote is the host's address and port.
+	Remote string `json:"remote"`
+	// Sent is what we said; otherwise it is an answer.
+	Sent bool   `json:"sent"`
+	Text string `json:"text"`
+}
+
+// Trace calls yield for each line exchanged with a site over connections that
+// are opened from now on, until yield or ctx ends it.
+func (c *Client) Trace(ctx context.Context, site string, yield func(TraceLine) error) error {
+	body, err := c.open(ctx, http.MethodGet, "/v1/sites/"+url.PathEscape(site)+"/trace", nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	for decoder := json.NewDecoder(body); ; {
+		var line TraceLine
+		if err := decoder.Decode(&line); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return explainCut(err)
+		}
+		if err := yield(line); err != nil {
+			return err
+		}
+	}
+}
+
+// Source is one local end in the answer to GET /v1/sources.
+type Source struct {
+	Name      string   `json:"name"`
+	EHLO      string   `json:"ehlo"`
+	Addresses []string `json:"addresses,omitempty"`
+	// Proxied: connections go through a proxy.
+	Proxied bool `json:"proxied,omitempty"`
+	// Suspensions that keep it from being chosen.
+	Suspensions []Suspension `json:"suspensions,omitempty"`
+	// WarmUp says in words how far it has come with each provider.
+	WarmUp []string `json:"warm_up,omitempty"`
+}
+
+// Suspension keeps a source from being chosen.
+type Suspension struct {
+	// Site that it holds for; empty for all.
+	Site string `json:"site,omitempty"`
+	// Families that it holds for, in words.
+	Families string    `json:"families"`
+	Name     string    `json:"name"`
+	Reason   string    `json:"reason"`
+	Until    time.Time `json:"until,omitzero"`
+}
+
+// LiftSourceRequest is posted to /v1/sources/lift and answered by Lifted.
+type LiftSourceRequest struct {
+	Source string `json:"source"`
+	// Site narrows it down; empty for all suspensions.
+	Site string `json:"site,omitempty"`
+}
+
+// Sources returns all sources.
+func (c *Client) Sources(ctx context.Context) ([]Source, error) {
+	return call[[]Source](ctx, c, http.MethodGet, "/v1/sources", nil)
+}
+
+// LiftSource ends suspensions of a source.
+func (c *Client) LiftSource(ctx context.Context, request LiftSourceRequest) (Lifted, error) {
+	return call[Lifted](ctx, c, http.MethodPost, "/v1/sources/lift", request)
 }
 
 // Why returns a page of waiting recipients with what each waits for.

@@ -154,11 +154,16 @@ type Throttle struct {
 	Site   string `json:"site"`
 	Source string `json:"source,omitempty"`
 	// Route is the hosts that it holds for; empty for the whole site.
-	Route  string      `json:"route,omitempty"`
-	Name   string      `json:"name"`
-	Reason string      `json:"reason"`
-	Cause  *mail.Reply `json:"cause,omitempty"`
-	Until  time.Time   `json:"until,omitzero"`
+	Route string `json:"route,omitempty"`
+	Name  string `json:"name"`
+	// Rule of a provider that asked for it.
+	Rule string `json:"rule,omitempty"`
+	// Tenant and Campaign that it holds for; empty for all.
+	Tenant   string      `json:"tenant,omitempty"`
+	Campaign string      `json:"campaign,omitempty"`
+	Reason   string      `json:"reason"`
+	Cause    *mail.Reply `json:"cause,omitempty"`
+	Until    time.Time   `json:"until,omitzero"`
 }
 
 // Newest, as a position to begin after, skips every event that is there.

@@ -10,5 +10,5 @@
 // directory makes the names in it durable. What was not synced may have
 // happened in any part and in any order: a write sector by sector, a length
 // without the content, a rename without the creation before it, although a
-// rename is never half done.
+// rename is never half done, and no file has two names.
 package disk

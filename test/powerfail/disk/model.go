@@ -22,13 +22,13 @@ type Model struct {
 
 // inode is the durable part of a file or directory.
 type inode struct {
-	data    []byte
+	content
 	entries map[string]entry
 }
 
 type entry struct {
-	inode     Inode
-	directory bool
+	inode Inode
+	kind  Kind
 }
 
 // request is a step that the disk need not have followed.
@@ -46,9 +46,9 @@ func NewModel(begin Image) *Model {
 	for _, name := range begin.order() {
 		p, _ := numbers.below(Root, name)
 		file := begin[name]
-		child := numbers.create(p, file.Directory)
-		m.inode(p.directory).entries[p.name] = entry{child, file.Directory}
-		m.inode(child).data = slices.Clone(file.Data)
+		child := numbers.create(p, file.Kind)
+		m.inode(p.directory).entries[p.name] = entry{child, file.Kind}
+		m.inode(child).content = content{slices.Clone(file.Data), file.Zeros}
 	}
 	m.inode(Root)
 	return m
@@ -74,7 +74,7 @@ func (m *Model) Apply(s Step) error {
 		m.syncs[number] = m.begin(s.Inode)
 	case Done:
 		m.end(int(s.Offset))
-	case Note:
+	case Note, Heard, Said:
 	default:
 		return fmt.Errorf("step %d: action %d", number, s.Action)
 	}
@@ -127,35 +127,45 @@ func (m *Model) keep(r *request) {
 	i := m.inode(r.Inode)
 	switch r.Action {
 	case Write, Resize, Extend:
-		f := filling{data: i.data}
+		f := filling{content: i.content}
 		f.apply(r, nil, true)
-		i.data = f.data
+		i.content = f.content
 	default:
-		r.rename(func(number Inode) map[string]entry { return m.inode(number).entries }, func(gone Inode) {
+		if gone, ok := r.rename(m); ok {
 			m.ghost = m.inode(gone).data
-		})
+		}
 	}
 }
 
-// rename changes directories as the request has it, and says what lost its
-// name.
-func (r *request) rename(entries func(Inode) map[string]entry, gone func(Inode)) {
-	within := entries(r.Inode)
-	before, had := within[r.Name]
-	directory := r.Directory
+func (m *Model) directory(number Inode) map[string]entry { return m.inode(number).entries }
+
+// tree is the directories of a disk.
+type tree interface {
+	directory(Inode) map[string]entry
+	// unname takes the name of an inode away, if it has one.
+	unname(Inode)
+}
+
+// rename changes directories as the request has it, and returns what lost its
+// name. Nothing has two names: a move takes the last one away, also if that is
+// an earlier one than the program believed.
+func (r *request) rename(t tree) (gone Inode, lost bool) {
 	if r.Action == Move {
-		if e, ok := entries(r.OldInode)[r.OldName]; ok && e.inode == r.Child {
-			directory = e.directory
-			delete(entries(r.OldInode), r.OldName)
-		}
+		t.unname(r.Child)
 	}
+	within := t.directory(r.Inode)
+	before, had := within[r.Name]
 	if r.Action == Leave {
 		delete(within, r.Name)
 	} else {
-		within[r.Name] = entry{r.Child, directory}
+		within[r.Name] = entry{r.Child, r.Kind}
 	}
-	if had && before.inode != r.Child {
-		gone(before.inode)
+	return before.inode, had && before.inode != r.Child
+}
+
+func (m *Model) unname(gone Inode) {
+	for _, i := range m.inodes {
+		maps.DeleteFunc(i.entries, func(_ string, e entry) bool { return e.inode == gone })
 	}
 }
 
@@ -188,7 +198,7 @@ func (m *Model) Fail(fate Fate) Image {
 			v.fill(i, r)
 		default:
 			if fate.Happened(i) {
-				r.rename(v.directory, func(Inode) {})
+				r.rename(&v)
 			}
 		}
 	}
@@ -212,10 +222,18 @@ func (v *view) directory(number Inode) map[string]entry {
 	return v.entries[number]
 }
 
+func (v *view) unname(gone Inode) {
+	for number, i := range v.model.inodes {
+		if len(i.entries) > 0 || v.entries[number] != nil {
+			maps.DeleteFunc(v.directory(number), func(_ string, e entry) bool { return e.inode == gone })
+		}
+	}
+}
+
 func (v *view) fill(i int, r *request) {
 	f := v.files[r.Inode]
 	if f == nil {
-		f = &filling{data: v.model.inode(r.Inode).data, shared: true}
+		f = &filling{content: v.model.inode(r.Inode).content, shared: true}
 		if v.fate.Stale {
 			f.ghost = v.model.ghost
 		}
@@ -232,15 +250,19 @@ func (v *view) fill(i int, r *request) {
 func (v *view) walk(image Image, number Inode, name string) {
 	for child, e := range v.directory(number) {
 		at := path.Join(name, child)
-		if e.directory {
-			image[at] = File{Directory: true}
+		if e.kind != Regular {
+			image[at] = File{Kind: e.kind}
+		}
+		if e.kind == Directory {
 			v.walk(image, e.inode, at)
+		}
+		if e.kind != Regular {
 			continue
 		}
-		data := v.model.inode(e.inode).data
+		holds := v.model.inode(e.inode).content
 		if f := v.files[e.inode]; f != nil {
-			data = f.data
+			holds = f.content
 		}
-		image[at] = File{Data: data}
+		image[at] = File{Data: holds.data, Zeros: holds.zeros}
 	}
 }

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -45,11 +46,11 @@ func TestFileIsDurableWithItsName(t *testing.T) {
 	if got := named(m.Fail(Nothing())); got != "" {
 		t.Errorf("a synced file has no name yet, but there is %q", got)
 	}
-	if got := m.Fail(All())["a"].Data; string(got) != "hello" {
+	if got := m.Fail(All())["a"].Whole(); string(got) != "hello" {
 		t.Errorf("synced content is %q", got)
 	}
 	apply(t, m, Step{Action: Sync, Inode: Root})
-	if got := m.Fail(Nothing())["a"].Data; string(got) != "hello" {
+	if got := m.Fail(Nothing())["a"].Whole(); string(got) != "hello" {
 		t.Errorf("durable content is %q", got)
 	}
 	if m.Pending() != 0 {
@@ -59,11 +60,58 @@ func TestFileIsDurableWithItsName(t *testing.T) {
 
 func TestNameWithoutContent(t *testing.T) {
 	m := play(t, nil, create("a", 2), Step{Action: Sync, Inode: Root}, Step{Action: Write, Inode: 2, Data: []byte("hello")})
-	if file, ok := m.Fail(Nothing())["a"]; !ok || len(file.Data) != 0 {
-		t.Errorf("file is %v, %q", ok, file.Data)
+	if file, ok := m.Fail(Nothing())["a"]; !ok || len(file.Whole()) != 0 {
+		t.Errorf("file is %v, %q", ok, file.Whole())
 	}
-	if got := m.Fail(Lengths())["a"].Data; !bytes.Equal(got, make([]byte, 5)) {
+	if got := m.Fail(Lengths())["a"].Whole(); !bytes.Equal(got, make([]byte, 5)) {
 		t.Errorf("grown file is %q", got)
+	}
+}
+
+// TestFileUsedAgain gives a file a new name and writes over its beginning, as a
+// journal does that uses its segments again. What a write did belongs to the
+// file, whatever its name is by then.
+func TestFileUsedAgain(t *testing.T) {
+	begin := Image{"1": {Data: bytes.Repeat([]byte("o"), 2*SectorSize)}}
+	header := bytes.Repeat([]byte("n"), SectorSize)
+	steps := []Step{
+		{Action: Move, Inode: Root, Name: "spare", Child: 2, OldInode: Root, OldName: "1"},
+		{Action: Write, Inode: 2, Data: header},
+		{Action: Move, Inode: Root, Name: "3", Child: 2, OldInode: Root, OldName: "spare"},
+	}
+	content := func(i Image) string {
+		var b strings.Builder
+		for _, name := range i.order() {
+			fmt.Fprintf(&b, "%s=%c%c", name, i[name].Data[0], i[name].Data[SectorSize])
+		}
+		return b.String()
+	}
+	m := play(t, begin, steps...)
+	for _, tc := range []struct {
+		fate Fate
+		want string
+	}{
+		{Nothing(), "1=oo"},
+		{First(1), "spare=oo"},
+		{First(2), "spare=no"},
+		{All(), "3=no"},
+		{Only(1), "1=no"},
+		{Without(1), "3=oo"},
+		{Only(2), "3=oo"}, // a file has one name
+		{Without(0), "3=no"},
+		{Lengths(), "3=oo"},
+	} {
+		if got := content(m.Fail(tc.fate)); got != tc.want {
+			t.Errorf("%s: %s instead of %s", tc.fate.Name, got, tc.want)
+		}
+	}
+	apply(t, m, Step{Action: Sync, Inode: 2})
+	if got := content(m.Fail(Nothing())); got != "1=no" {
+		t.Errorf("synced content under its durable name: %s", got)
+	}
+	apply(t, m, Step{Action: Sync, Inode: Root})
+	if got := content(m.Fail(Nothing())); got != "3=no" || m.Pending() != 0 {
+		t.Errorf("all is synced: %s, %d pending", got, m.Pending())
 	}
 }
 
@@ -84,13 +132,13 @@ func TestSyncCoversWhatEnded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := m.Fail(Nothing())["a"].Data; len(got) != 0 {
+	if got := m.Fail(Nothing())["a"].Whole(); len(got) != 0 {
 		t.Errorf("a sync under way made %q durable", got)
 	}
 	if err := m.Apply(Step{Action: Done, Offset: 3}); err != nil {
 		t.Fatal(err)
 	}
-	if got := m.Fail(Nothing())["a"].Data; string(got) != "one" {
+	if got := m.Fail(Nothing())["a"].Whole(); string(got) != "one" {
 		t.Errorf("durable is %q", got)
 	}
 	if m.Pending() != 2 {
@@ -105,17 +153,17 @@ func TestTornWrite(t *testing.T) {
 	if n := m.Sectors(0); n != 4 {
 		t.Fatalf("%d sectors", n)
 	}
-	got := m.Fail(Torn(0, 2, false))["a"].Data
+	got := m.Fail(Torn(0, 2, false))["a"].Whole()
 	want := append(slices.Clone(old), data[:2*SectorSize-100]...)
 	if !bytes.Equal(got, want) {
 		t.Errorf("torn after 2 sectors: %d octets instead of %d", len(got), len(want))
 	}
-	got = m.Fail(Torn(0, 2, true))["a"].Data
+	got = m.Fail(Torn(0, 2, true))["a"].Whole()
 	want = append(want, make([]byte, 3*SectorSize+100-len(want))...)
 	if !bytes.Equal(got, want) {
 		t.Errorf("torn and grown: %d octets instead of %d", len(got), len(want))
 	}
-	if got := m.Fail(Nothing())["a"].Data; !bytes.Equal(got, old) {
+	if got := m.Fail(Nothing())["a"].Whole(); !bytes.Equal(got, old) {
 		t.Errorf("nothing: %q", got)
 	}
 }
@@ -125,7 +173,7 @@ func TestMissingSectorBetween(t *testing.T) {
 	m := play(t, Image{"a": {}}, Step{Action: Write, Inode: 2, Data: data})
 	f := All()
 	f.Sector = func(_, sector int) bool { return sector != 1 }
-	got := m.Fail(f)["a"].Data
+	got := m.Fail(f)["a"].Whole()
 	copy(data[SectorSize:], make([]byte, SectorSize))
 	if !bytes.Equal(got, data) {
 		t.Error("the hole is not where it should be")
@@ -144,20 +192,20 @@ func TestRenameIsWhole(t *testing.T) {
 	} {
 		fates := map[string]Fate{"nothing": Nothing(), "all": All(), "first 1": First(1), "without 0": Without(0)}
 		got := m.Fail(fates[fate])
-		if named(got) != want.names || string(got["a"].Data) != want.data {
-			t.Errorf("%s: %s with %q", fate, named(got), got["a"].Data)
+		if named(got) != want.names || string(got["a"].Whole()) != want.data {
+			t.Errorf("%s: %s with %q", fate, named(got), got["a"].Whole())
 		}
 	}
 	apply(t, m, Step{Action: Sync, Inode: Root})
-	if got := m.Fail(Nothing()); named(got) != "a" || string(got["a"].Data) != "new" {
-		t.Errorf("durable: %s with %q", named(got), got["a"].Data)
+	if got := m.Fail(Nothing()); named(got) != "a" || string(got["a"].Whole()) != "new" {
+		t.Errorf("durable: %s with %q", named(got), got["a"].Whole())
 	}
 }
 
 // TestMoveCarriesItsPast holds that a file moved to another directory, which was
 // then synced, does not come back under its old name.
 func TestMoveCarriesItsPast(t *testing.T) {
-	begin := Image{"d": {Directory: true}, "e": {Directory: true}}
+	begin := Image{"d": {Kind: Directory}, "e": {Kind: Directory}}
 	m := play(t, begin, Step{Action: Enter, Inode: 2, Name: "a", Child: 4},
 		Step{Action: Move, Inode: 3, Name: "b", Child: 4, OldInode: 2, OldName: "a"}, Step{Action: Sync, Inode: 3})
 	for _, fate := range []Fate{Nothing(), All()} {
@@ -168,7 +216,7 @@ func TestMoveCarriesItsPast(t *testing.T) {
 }
 
 func TestRemovedComesBack(t *testing.T) {
-	m := play(t, Image{"d": {Directory: true}, "d/a": {Data: []byte("x")}}, Step{Action: Leave, Inode: 2, Name: "a"})
+	m := play(t, Image{"d": {Kind: Directory}, "d/a": {Data: []byte("x")}}, Step{Action: Leave, Inode: 2, Name: "a"})
 	if got := named(m.Fail(Nothing())); got != "d d/a" {
 		t.Errorf("not synced: %q", got)
 	}
@@ -187,11 +235,11 @@ func TestStale(t *testing.T) {
 		Step{Action: Leave, Inode: Root, Name: "old"}, Step{Action: Sync, Inode: Root},
 		Step{Action: Write, Inode: 2, Data: make([]byte, 600)})
 	f := Lengths()
-	if got := m.Fail(f)["new"].Data; !bytes.Equal(got, make([]byte, 600)) {
+	if got := m.Fail(f)["new"].Whole(); !bytes.Equal(got, make([]byte, 600)) {
 		t.Errorf("grown by %q", got)
 	}
 	f.Stale = true
-	if got := m.Fail(f)["new"].Data; !bytes.Equal(got, bytes.Repeat([]byte("s"), 600)) {
+	if got := m.Fail(f)["new"].Whole(); !bytes.Equal(got, bytes.Repeat([]byte("s"), 600)) {
 		t.Errorf("grown by %q", got)
 	}
 }
@@ -227,10 +275,10 @@ func TestFailuresLeaveTheModelAlone(t *testing.T) {
 			m.Fail(Random(rapid.Uint64().Draw(t, "seed")))
 			all, none := m.Fail(All()), m.Fail(Nothing())
 			for name, inode := range map[string]Inode{"a": 2, "b": 3} {
-				if !bytes.Equal(all[name].Data, seen[inode]) {
+				if !bytes.Equal(all[name].Whole(), seen[inode]) {
 					t.Fatalf("%s is not what was written", name)
 				}
-				if !bytes.Equal(none[name].Data, synced[inode]) {
+				if !bytes.Equal(none[name].Whole(), synced[inode]) {
 					t.Fatalf("%s is not what was synced", name)
 				}
 			}
@@ -252,7 +300,7 @@ func TestRandomIsRepeatable(t *testing.T) {
 	m := play(t, Image{}, steps...)
 	kinds := map[string]bool{}
 	for seed := range uint64(40) {
-		a, b := m.Fail(Random(seed))["a"].Data, m.Fail(Random(seed))["a"].Data
+		a, b := m.Fail(Random(seed))["a"].Whole(), m.Fail(Random(seed))["a"].Whole()
 		if !bytes.Equal(a, b) {
 			t.Fatalf("seed %d makes two disks", seed)
 		}

@@ -27,7 +27,7 @@ func newNames() *names {
 func (n *names) load(begin Image) {
 	for _, name := range begin.order() {
 		p, _ := n.below(Root, name)
-		n.create(p, begin[name].Directory)
+		n.create(p, begin[name].Kind)
 	}
 }
 
@@ -54,13 +54,20 @@ func (n *names) find(p place) (Inode, bool) {
 	return inode, ok
 }
 
-func (n *names) create(p place, directory bool) Inode {
+func (n *names) create(p place, kind Kind) Inode {
 	n.last++
 	n.directories[p.directory][p.name] = n.last
-	if directory {
+	if kind == Directory {
 		n.directories[n.last] = map[string]Inode{}
 	}
 	return n.last
+}
+
+func (n *names) kind(inode Inode) Kind {
+	if n.directories[inode] != nil {
+		return Directory
+	}
+	return Regular
 }
 
 // rename takes the calls that change names.
@@ -90,8 +97,8 @@ func (t *tracer) rename(c *call) error {
 	case !inside:
 		return nil
 	case kind == "mkdir":
-		inode := t.names.create(p, true)
-		t.step(c, Step{Action: Enter, Inode: p.directory, Name: p.name, Child: inode, Directory: true})
+		inode := t.names.create(p, Directory)
+		t.step(c, Step{Action: Enter, Inode: p.directory, Name: p.name, Child: inode, Kind: Directory})
 		return nil
 	case kind == "unlink", kind == "rmdir":
 		delete(t.names.directories[p.directory], p.name)
@@ -108,6 +115,6 @@ func (t *tracer) move(c *call, from, to place) error {
 	}
 	delete(t.names.directories[from.directory], from.name)
 	t.names.directories[to.directory][to.name] = inode
-	t.step(c, Step{Action: Move, Inode: to.directory, Name: to.name, Child: inode, OldInode: from.directory, OldName: from.name, Directory: t.names.directories[inode] != nil})
+	t.step(c, Step{Action: Move, Inode: to.directory, Name: to.name, Child: inode, OldInode: from.directory, OldName: from.name, Kind: t.names.kind(inode)})
 	return nil
 }

@@ -30,6 +30,22 @@ const (
 	Done
 	// Note is a word of the traced program's about itself, in Data.
 	Note
+	// Heard is what the program read from a connection, and Said what it began
+	// to write to one: Data, on the connection numbered Offset.
+	Heard
+	Said
+)
+
+// Kind is what a name stands for.
+type Kind int
+
+const (
+	// Regular is a file with content.
+	Regular Kind = iota
+	// Directory has names in it.
+	Directory
+	// Socket is a name that a unix socket is bound to.
+	Socket
 )
 
 // Step is one thing that a traced program asked of the disk, or said.
@@ -42,6 +58,6 @@ type Step struct {
 	Child    Inode
 	OldInode Inode
 	OldName  string
-	// Directory: Child is one.
-	Directory bool
+	// Kind is what Child is.
+	Kind Kind
 }

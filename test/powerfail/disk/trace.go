@@ -18,6 +18,7 @@ var ErrNotModelled = errors.New("not modelled")
 func Calls() string {
 	return strings.Join([]string{
 		"?open", "openat", "?openat2", "?creat", "close", "?dup", "?dup2", "dup3",
+		"?accept", "accept4", "socket", "bind", "read", "readv",
 		"write", "writev", "pwrite64", "pwritev", "pwritev2", "lseek", "ftruncate", "truncate", "fallocate",
 		"fsync", "fdatasync", "sync_file_range", "msync", "sync", "syncfs",
 		"?rename", "?renameat", "renameat2", "?unlink", "unlinkat", "?rmdir", "?mkdir", "mkdirat", "?link", "linkat", "?symlink", "symlinkat",
@@ -27,13 +28,14 @@ func Calls() string {
 
 // ReadTrace makes steps of what `strace -f -xx -s <large> -o` wrote of the
 // calls in Calls. Only files below the folder root count; begin is what was in
-// it at first, all of it durable. Writes to descriptor notes are Note steps.
+// it at first, all of it durable. Writes to descriptor notes are Note steps; on
+// sockets, reads are Heard steps and writes Said steps.
 func ReadTrace(r io.Reader, root string, begin Image, notes int) ([]Step, error) {
 	moments, err := readCalls(r)
 	if err != nil {
 		return nil, err
 	}
-	t := &tracer{root: path.Clean(root), names: newNames(), files: map[int64]*description{}, notes: int64(notes), begun: map[*call]int{}}
+	t := &tracer{root: path.Clean(root), names: newNames(), files: map[int64]*description{}, sockets: map[int64]int64{}, notes: int64(notes), begun: map[*call]int{}}
 	t.names.load(begin)
 	for _, m := range moments {
 		if m.call.result < 0 && m.call.ended || m.call.result < 0 && m.end {
@@ -53,11 +55,9 @@ func ReadTrace(r io.Reader, root string, begin Image, notes int) ([]Step, error)
 
 // description is an open file.
 type description struct {
-	inode     Inode
-	offset    int64
-	append    bool
-	readable  bool
-	directory bool
+	inode  Inode
+	offset int64
+	append bool
 }
 
 // tracer follows descriptors and names through a trace.
@@ -65,8 +65,11 @@ type tracer struct {
 	root  string
 	names *names
 	files map[int64]*description
-	notes int64
-	steps []Step
+	// sockets are the connections by their descriptors, numbered as they began.
+	sockets     map[int64]int64
+	connections int64
+	notes       int64
+	steps       []Step
 	// begun is the step that a call under way is.
 	begun map[*call]int
 }
@@ -84,7 +87,10 @@ func (t *tracer) begin(c *call) error {
 	case "close":
 		fd, err := c.number(0)
 		delete(t.files, fd)
+		delete(t.sockets, fd)
 		return err
+	case "bind":
+		return t.bind(c)
 	case "write", "writev", "pwrite64", "pwritev", "pwritev2":
 		return t.write(c)
 	case "lseek", "mmap", "dup", "dup2", "dup3", "sync_file_range":
@@ -110,6 +116,10 @@ func (t *tracer) end(c *call) error {
 	switch c.name {
 	case "open", "openat", "creat", "openat2":
 		t.opened(c)
+	case "accept", "accept4", "socket":
+		t.connected(c)
+	case "read", "readv":
+		return t.read(c)
 	case "lseek":
 		if fd, err := c.number(0); err == nil && t.files[fd] != nil {
 			t.files[fd].offset = c.result
@@ -172,19 +182,17 @@ func (t *tracer) open(c *call) error {
 	}
 	inode, known := t.names.find(p)
 	if !known {
-		inode = t.names.create(p, false)
+		inode = t.names.create(p, Regular)
 		t.step(c, Step{Action: Enter, Inode: p.directory, Name: p.name, Child: inode})
 	} else if slices.Contains(flags, "O_TRUNC") {
 		t.step(c, Step{Action: Resize, Inode: inode})
 	}
-	t.names.opening[c] = &description{
-		inode: inode, append: slices.Contains(flags, "O_APPEND"),
-		readable: !slices.Contains(flags, "O_WRONLY"), directory: t.names.directories[inode] != nil,
-	}
+	t.names.opening[c] = &description{inode: inode, append: slices.Contains(flags, "O_APPEND")}
 	return nil
 }
 
 func (t *tracer) opened(c *call) {
+	delete(t.sockets, c.result)
 	if d := t.names.opening[c]; d != nil {
 		t.files[c.result] = d
 		delete(t.names.opening, c)
@@ -198,8 +206,8 @@ func (t *tracer) write(c *call) error {
 	if err != nil {
 		return err
 	}
-	d := t.files[fd]
-	if d == nil && fd != t.notes {
+	d, connection := t.files[fd], t.sockets[fd]
+	if d == nil && connection == 0 && fd != t.notes {
 		return nil
 	}
 	data, err := c.octets(1)
@@ -209,7 +217,11 @@ func (t *tracer) write(c *call) error {
 	if c.ended {
 		data = data[:min(int64(len(data)), c.result)]
 	}
-	if d == nil {
+	switch {
+	case connection != 0:
+		t.steps = append(t.steps, Step{Action: Said, Offset: connection, Data: data})
+		return nil
+	case d == nil:
 		t.steps = append(t.steps, Step{Action: Note, Data: data})
 		return nil
 	}
@@ -218,8 +230,8 @@ func (t *tracer) write(c *call) error {
 		if offset, err = c.number(3); err != nil {
 			return err
 		}
-	} else if d.readable || d.append {
-		return fmt.Errorf("%w: write at an offset that reads move", ErrNotModelled)
+	} else if d.append {
+		return fmt.Errorf("%w: write at the end of a file", ErrNotModelled)
 	} else {
 		d.offset += int64(len(data))
 	}

@@ -74,8 +74,51 @@ func TestReadTrace(t *testing.T) {
 	}
 }
 
+// TestReadTraceConnections follows what is said and heard, and what has the
+// same descriptor before and after.
+func TestReadTraceConnections(t *testing.T) {
+	steps := read(t, Image{"a": {Data: []byte("before")}}, trace(`1 socket(AF_UNIX, SOCK_STREAM|SOCK_CLOEXEC, 0) = 4
+1 bind(4, {sa_family=AF_UNIX, sun_path={}}, 16) = 0
+1 accept4(4,  <unfinished ...>
+2 read(5, "", 4096) = 0
+1 <... accept4 resumed>{sa_family=AF_UNIX}, [112 => 2], SOCK_CLOEXEC) = 5
+2 read(5,  <unfinished ...>
+1 write(5, {}, 5) = 3
+2 <... read resumed>{}, 4096) = 4
+1 close(5) = 0
+1 openat(AT_FDCWD, {}, O_RDWR|O_CLOEXEC) = 5
+1 read(5, {}, 4) = 4
+1 write(5, {}, 2) = 2
+1 close(5) = 0
+1 socket(AF_INET, SOCK_STREAM, IPPROTO_IP) = 5
+1 writev(5, [{iov_base={}, iov_len=1}, {iov_base={}, iov_len=1}], 2) = 2
+1 read(5, 0x7f00, 10) = -1 EAGAIN (Resource temporarily unavailable)
+`, "/data/s", "hello", "take", "/data/a", "befo", "XY", "a", "b"))
+	want := []string{
+		fmt.Sprintf("%d 1 0 s", Enter), fmt.Sprintf("%d 0 0", Done),
+		fmt.Sprintf("%d 0 2 hel", Said), fmt.Sprintf("%d 0 2 take", Heard),
+		fmt.Sprintf("%d 2 4 XY", Write), fmt.Sprintf("%d 0 4", Done),
+		fmt.Sprintf("%d 0 3 ab", Said),
+	}
+	if got := describe(steps); !slices.Equal(got, want) {
+		t.Errorf("steps are\n%s\ninstead of\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	m := NewModel(Image{"a": {Data: []byte("before")}})
+	for _, s := range steps {
+		if err := m.Apply(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if image := m.Fail(All()); image["s"].Kind != Socket || string(image["a"].Whole()) != "befoXY" {
+		t.Errorf("at the end there is %v", image)
+	}
+	if image := m.Fail(Nothing()); named(image) != "a" {
+		t.Errorf("nothing was synced, and there is %q", named(image))
+	}
+}
+
 func TestReadTraceNames(t *testing.T) {
-	steps := read(t, Image{"d": {Directory: true}, "d/old": {}}, trace(`1 mkdirat(AT_FDCWD, {}, 0700) = 0
+	steps := read(t, Image{"d": {Kind: Directory}, "d/old": {}}, trace(`1 mkdirat(AT_FDCWD, {}, 0700) = 0
 1 openat(AT_FDCWD, {}, O_WRONLY|O_CREAT|O_TRUNC, 0600) = 5
 1 write(5, {}, 2) = 2
 1 write(5, {}, 2) = 2
@@ -85,7 +128,7 @@ func TestReadTraceNames(t *testing.T) {
 1 openat(AT_FDCWD, {}, O_RDONLY) = 6
 1 fsync(6) = 0
 `, "/data/e", "/data/e/new", "ab", "cd", "/data/e/new", "/data/d/new", "/data/d/new", "/data/d/old", "/data/d/old", "/data/d"))
-	m := NewModel(Image{"d": {Directory: true}, "d/old": {}})
+	m := NewModel(Image{"d": {Kind: Directory}, "d/old": {}})
 	for _, s := range steps {
 		if err := m.Apply(s); err != nil {
 			t.Fatal(err)
@@ -118,7 +161,7 @@ func TestTraceRefuses(t *testing.T) {
 		"hole punched":     {open + "1 fallocate(4, FALLOC_FL_PUNCH_HOLE, 0, 1) = 0\n", ErrNotModelled},
 		"io_uring":         {"1 io_uring_setup(8, 0x1) = 5\n", ErrNotModelled},
 		"link":             {trace("1 linkat(AT_FDCWD, {}, AT_FDCWD, {}, 0) = 0\n", "/data/a", "/data/b"), ErrNotModelled},
-		"moving offset":    {open + trace("1 write(4, {}, 1) = 1\n", "x"), ErrNotModelled},
+		"append":           {trace("1 openat(AT_FDCWD, {}, O_WRONLY|O_CREAT|O_APPEND, 0600) = 4\n1 write(4, {}, 1) = 1\n", "/data/a", "x"), ErrNotModelled},
 		"copy_file_range":  {open + "1 copy_file_range(5, NULL, 4, NULL, 10, 0) = 10\n", ErrNotModelled},
 		"renamed out of":   {open + trace("1 rename({}, {}) = 0\n", "/data/a", "/tmp/a"), ErrNotModelled},
 		"dup":              {open + "1 dup(4) = 5\n", ErrNotModelled},
@@ -140,11 +183,11 @@ func FuzzReadTrace(f *testing.F) {
 	f.Add(trace("1 rename({}, {}) = 0\n1 mkdirat(4, {}, 0) = 0\n", "/data/a", "/data/b", "c"))
 	f.Add("1 write(3, [{iov_base=\"\\x41\", iov_len=1}], 1 <unfinished ...>\n1 <... write resumed>) = 1\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		steps, err := ReadTrace(strings.NewReader(text), "/data", Image{"a": {Data: []byte("x")}, "d": {Directory: true}}, 3)
+		steps, err := ReadTrace(strings.NewReader(text), "/data", Image{"a": {Data: []byte("x")}, "d": {Kind: Directory}}, 3)
 		if err != nil {
 			return
 		}
-		m := NewModel(Image{"a": {Data: []byte("x")}, "d": {Directory: true}})
+		m := NewModel(Image{"a": {Data: []byte("x")}, "d": {Kind: Directory}})
 		for _, s := range steps {
 			if s.Offset > 1<<20 || s.Offset < 0 {
 				return
@@ -160,7 +203,7 @@ func FuzzReadTrace(f *testing.F) {
 func TestImageOnDisk(t *testing.T) {
 	sparse := make([]byte, 20000)
 	copy(sparse[9000:], "in the middle")
-	image := Image{"d": {Directory: true}, "d/e": {Directory: true}, "d/e/f": {Data: []byte("x")}, "empty": {Data: []byte{}}, "sparse": {Data: sparse}}
+	image := Image{"d": {Kind: Directory}, "d/e": {Kind: Directory}, "d/e/f": {Data: []byte("x")}, "empty": {Data: []byte{}}, "socket": {Kind: Socket}, "sparse": {Data: sparse, Zeros: 5000}}
 	folder := t.TempDir()
 	if err := image.Store(folder); err != nil {
 		t.Fatal(err)
@@ -168,14 +211,14 @@ func TestImageOnDisk(t *testing.T) {
 	for name, file := range image {
 		at := filepath.Join(folder, name)
 		info, err := os.Stat(at)
-		if err != nil || info.IsDir() != file.Directory {
+		if err != nil || info.IsDir() != (file.Kind == Directory) || info.Mode().IsRegular() != (file.Kind == Regular) {
 			t.Errorf("%s is not as it was stored: %v", name, err)
 			continue
 		}
-		if file.Directory {
+		if file.Kind != Regular {
 			continue
 		}
-		if data, err := os.ReadFile(at); err != nil || !bytes.Equal(data, file.Data) {
+		if data, err := os.ReadFile(at); err != nil || !bytes.Equal(data, file.Whole()) {
 			t.Errorf("%s is not what was stored: %v", name, err)
 		}
 	}
