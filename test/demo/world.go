@@ -181,6 +181,13 @@ data_dir = "data"
 name = "applications"
 address = %q
 
+[[tenant]]
+name = "default"
+
+[[tenant.stream]]
+name = "marketing"
+suppressed = "drop"
+
 [[credential]]
 username = "newsletter"
 password_hash_file = %q
