@@ -16,6 +16,7 @@ import (
 
 	"github.com/postrider-mta/postrider/daemon/admin/api"
 	"github.com/postrider-mta/postrider/daemon/config"
+	"github.com/postrider-mta/postrider/internal/datafolder"
 	"github.com/postrider-mta/postrider/queue"
 )
 
@@ -76,7 +77,7 @@ func (d *diversions) change(edit func([]diversion) ([]diversion, error)) error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(d.path, text); err != nil {
+	if err := datafolder.Replace(d.path, text); err != nil {
 		return err
 	}
 	d.current.Store(&all)

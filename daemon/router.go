@@ -27,20 +27,22 @@ var _ delivery.Router = (*router)(nil)
 
 // Route implements delivery.Router.
 func (r *router) Route(ctx context.Context, domain mail.Domain) (*route.Route, error) {
-	r.mu.Lock()
-	shared := r.current
-	shared.users.Add(1)
-	r.mu.Unlock()
+	shared := r.acquire()
 	defer shared.users.Done()
 	return shared.Route(ctx, domain)
 }
 
+// acquire returns the router in use; whoever has it says when they are done.
+func (r *router) acquire() *sharedRouter {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.current.users.Add(1)
+	return r.current
+}
+
 // lookupTXT returns the TXT records of a name.
 func (r *router) lookupTXT(ctx context.Context, name string) ([]string, error) {
-	r.mu.Lock()
-	shared := r.current
-	shared.users.Add(1)
-	r.mu.Unlock()
+	shared := r.acquire()
 	defer shared.users.Done()
 	return shared.LookupTXT(ctx, name)
 }

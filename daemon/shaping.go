@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/postrider-mta/postrider/daemon/config"
+	"github.com/postrider-mta/postrider/internal/datafolder"
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/mta/bounce"
 	"github.com/postrider-mta/postrider/mta/shape"
@@ -118,18 +119,5 @@ func (d *daemon) keepShaping(path string) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(path, text)
-}
-
-// replaceFile makes a file's new content durable before the old one goes.
-func replaceFile(path string, content []byte) error {
-	file, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(content)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return datafolder.Replace(path, text)
 }

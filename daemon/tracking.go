@@ -6,11 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/postrider-mta/postrider/daemon/config"
+	"github.com/postrider-mta/postrider/internal/datafolder"
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/privacy/suppress"
 	"github.com/postrider-mta/postrider/tracking"
@@ -59,29 +58,7 @@ func createTokenKeys(path string) ([]byte, error) {
 	if err := token.WriteKeyLine(&text, 0, token.Generate()); err != nil {
 		return nil, err
 	}
-	return text.Bytes(), writeDurably(path, text.Bytes())
-}
-
-// writeDurably creates a file for its owner alone; after a crash it is whole
-// or not there.
-func writeDurably(path string, content []byte) error {
-	temporary, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = temporary.Write(content)
-	err = errors.Join(err, temporary.Sync(), temporary.Close())
-	if err == nil {
-		err = os.Rename(temporary.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(temporary.Name()))
-	}
-	folder, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return text.Bytes(), datafolder.Replace(path, text.Bytes())
 }
 
 func (d *daemon) startTracker(c *config.Config) error {

@@ -3,6 +3,8 @@ package daemon
 import (
 	"os"
 	"testing"
+
+	"github.com/postrider-mta/postrider/internal/datafolder"
 )
 
 // TestTokenKeysAreMade proves that the first key is made once, for the
@@ -62,7 +64,7 @@ func TestWriteDurably(t *testing.T) {
 	if err := os.MkdirAll(s.path("folder/full"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeDurably(s.path("folder/full"), []byte("x")); err == nil {
+	if err := datafolder.Replace(s.path("folder/full"), []byte("x")); err == nil {
 		t.Error("wrote over a folder")
 	}
 	entries, _ := os.ReadDir(s.path("folder"))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/postrider-mta/postrider/daemon/config"
 	"github.com/postrider-mta/postrider/dkim"
+	"github.com/postrider-mta/postrider/internal/datafolder"
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/mta/route"
 )
@@ -68,15 +69,7 @@ func writeSecret(path string, content []byte) error {
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
-	return syncFolder(filepath.Dir(path))
-}
-
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return datafolder.Sync(filepath.Dir(path))
 }
 
 // errNoKey: the configuration has nothing to compare with DNS.

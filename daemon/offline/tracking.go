@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/postrider-mta/postrider/daemon/config"
+	"github.com/postrider-mta/postrider/internal/datafolder"
 	"github.com/postrider-mta/postrider/tracking"
 	"github.com/postrider-mta/postrider/tracking/token"
 )
@@ -144,7 +145,7 @@ func replaceFile(path string, content []byte, old *os.File) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(file.Name()))
 	}
-	return syncFolder(filepath.Dir(path))
+	return datafolder.Sync(filepath.Dir(path))
 }
 
 // TrackedLink is what a tracked URL holds.

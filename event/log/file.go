@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -143,22 +142,6 @@ func newFile(path string, a about) (*bolt.DB, error) {
 		return nil, errors.Join(err, db.Close(), os.Remove(path))
 	}
 	return db, nil
-}
-
-// rename moves a file and makes that durable.
-func rename(from, to string) error {
-	if err := os.Rename(from, to); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(to))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 func exists(path string) bool {

@@ -15,6 +15,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/postrider-mta/postrider/internal/boltguard"
+	"github.com/postrider-mta/postrider/internal/datafolder"
 )
 
 // File names: a day's file, one being written to take its place, and one that
@@ -288,7 +289,7 @@ func (s *shelf) setAside(d *day, cause error) error {
 	for n := 2; exists(kept); n++ {
 		kept = s.path(d.name, fmt.Sprintf("%s.%d", damagedSuffix, n))
 	}
-	err := rename(s.path(d.name, fileSuffix), kept)
+	err := datafolder.Rename(s.path(d.name, fileSuffix), kept)
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}
@@ -317,7 +318,7 @@ func (s *shelf) begin(name string, position uint64) (*day, error) {
 	if err := createFile(s.path(name, newSuffix), about{base: position, position: position}); err != nil {
 		return nil, err
 	}
-	if err := rename(s.path(name, newSuffix), s.path(name, fileSuffix)); err != nil {
+	if err := datafolder.Rename(s.path(name, newSuffix), s.path(name, fileSuffix)); err != nil {
 		return nil, err
 	}
 	if err := s.retireNewest(name); err != nil {
@@ -362,7 +363,7 @@ func (s *shelf) writingDay(at time.Time) string {
 func (s *shelf) replace(d *day) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := rename(s.path(d.name, newSuffix), s.path(d.name, fileSuffix)); err != nil {
+	if err := datafolder.Rename(s.path(d.name, newSuffix), s.path(d.name, fileSuffix)); err != nil {
 		return err
 	}
 	return d.drop()
@@ -381,7 +382,7 @@ func (s *shelf) remove(d *day) error {
 	}
 	s.days = slices.Delete(s.days, at, at+1)
 	d.gone = true
-	return errors.Join(d.drop(), syncDir(s.dir))
+	return errors.Join(d.drop(), datafolder.Sync(s.dir))
 }
 
 // setAsideFiles returns the names of the files that were ever set aside.

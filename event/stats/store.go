@@ -15,6 +15,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/postrider-mta/postrider/internal/boltguard"
+	"github.com/postrider-mta/postrider/internal/datafolder"
 )
 
 // ErrDamaged: the file is not what was written.
@@ -218,19 +219,7 @@ func create(path string) error {
 	if err = errors.Join(err, db.Close()); err != nil {
 		return err
 	}
-	return rename(unborn, path)
-}
-
-// rename moves a file and makes that durable.
-func rename(from, to string) error {
-	if err := os.Rename(from, to); err != nil {
-		return err
-	}
-	folder, err := os.Open(filepath.Dir(to))
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return datafolder.Rename(unborn, path)
 }
 
 // setAside gives a damaged file a name that no other has.
@@ -238,7 +227,7 @@ func (s *Store) setAside() error {
 	for n := 1; ; n++ {
 		aside := fmt.Sprintf("%s.damaged-%d", s.options.Path, n)
 		if _, err := os.Lstat(aside); errors.Is(err, os.ErrNotExist) {
-			return rename(s.options.Path, aside)
+			return datafolder.Rename(s.options.Path, aside)
 		} else if err != nil {
 			return err
 		}

@@ -1,4 +1,5 @@
-// Package datafolder keeps a data folder to one process at a time.
+// Package datafolder keeps a data folder to one process at a time, and makes
+// what changes in it last.
 package datafolder
 
 import (

@@ -7,9 +7,9 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"time"
 
+	"github.com/postrider-mta/postrider/internal/datafolder"
 	"github.com/postrider-mta/postrider/internal/mail"
 )
 
@@ -74,7 +74,7 @@ func (r *Reporter) save(now bool) error {
 	r.mu.Unlock()
 	data, err := json.Marshal(s)
 	if err == nil {
-		err = replaceFile(r.options.Path, data)
+		err = datafolder.Replace(r.options.Path, data)
 	}
 	if err != nil {
 		r.mu.Lock()
@@ -113,36 +113,6 @@ func (t *tally) snapshot(domain mail.Domain) stateDomain {
 		d.Policies = append(d.Policies, kept)
 	}
 	return d
-}
-
-// replaceFile writes a file that is there whole or not at all, also after a
-// power failure.
-func replaceFile(path string, data []byte) error {
-	folder := filepath.Dir(path)
-	file, err := os.CreateTemp(folder, filepath.Base(path)+".*.tmp") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name()) // gone if all went well
-	_, err = file.Write(data)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err := errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(file.Name(), path); err != nil {
-		return err
-	}
-	return syncFolder(folder)
-}
-
-func syncFolder(folder string) error {
-	dir, err := os.Open(folder)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // load reads the file, if there is one.

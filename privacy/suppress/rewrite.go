@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/postrider-mta/postrider/internal/datafolder"
 )
 
 // copyBatch is how many entries are copied in one transaction.
@@ -216,7 +218,7 @@ func (c *copier) exchange() error {
 	s := c.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := rename(s.newPath(), s.path); err != nil {
+	if err := datafolder.Rename(s.newPath(), s.path); err != nil {
 		return err
 	}
 	err := s.db.Close()

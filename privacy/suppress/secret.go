@@ -10,8 +10,8 @@ import (
 	"fmt"
 	"hash"
 	"os"
-	"path/filepath"
 
+	"github.com/postrider-mta/postrider/internal/datafolder"
 	"github.com/postrider-mta/postrider/internal/mail"
 )
 
@@ -64,16 +64,7 @@ func loadSecret(path string, mayMake bool) (secret, error) {
 func makeSecret(path string) (secret, error) {
 	key := make([]byte, secretLength)
 	rand.Read(key) // never fails: see crypto/rand.Read
-	temporary := path + ".new"
-	f, err := os.OpenFile(temporary, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return secret{}, err
-	}
-	_, err = f.Write(key)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return secret{}, err
-	}
-	if err := rename(temporary, path); err != nil {
+	if err := datafolder.Replace(path, key); err != nil {
 		return secret{}, err
 	}
 	return newSecret(key), nil
@@ -145,16 +136,4 @@ func (s secret) keyOf(e *Entry) ([]byte, error) {
 func (e *Entry) under(prefix []byte) []byte {
 	key := append(prefix[:len(prefix):len(prefix)], e.Stream...)
 	return append(append(key, 0), e.Reason...)
-}
-
-// rename moves a file and makes that durable.
-func rename(from, to string) error {
-	if err := os.Rename(from, to); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(to))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/postrider-mta/postrider/internal/account"
 	"github.com/postrider-mta/postrider/internal/boltguard"
+	"github.com/postrider-mta/postrider/internal/datafolder"
 )
 
 // Errors of stores. Callers test for them with errors.Is.
@@ -177,7 +178,7 @@ func (s *Store) create() error {
 	if err := db.Close(); err != nil {
 		return err
 	}
-	return rename(s.newPath(), s.path)
+	return datafolder.Rename(s.newPath(), s.path)
 }
 
 func (s *Store) newPath() string { return s.path + ".new" }
