@@ -24,10 +24,6 @@ func (d *daemon) startDelivery(c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	floor, err := mail.ParseTLSFloor(c.Delivery.TLS)
-	if err != nil {
-		return err
-	}
 	d.engine, err = delivery.New(delivery.Options{
 		Store: d.store, Router: d.router, Shaper: d.shaper,
 		Gate: &gate{d.suppress}, Renderer: renderer, Signer: d.signer,
@@ -36,7 +32,7 @@ func (d *daemon) startDelivery(c *config.Config) error {
 			First: c.Queue.RetryFirst, Factor: c.Queue.RetryFactor, Max: c.Queue.RetryMax, Jitter: c.Queue.RetryJitter,
 		},
 		Sources: d.sources, Proxies: d.proxies.dial, Divert: d.diversions.pool,
-		TLS: floor, Demand: d.demand, Observe: d.observe, Weight: d.accounts.weight,
+		Demand: d.demand, Observe: d.observe, Weight: d.accounts.weight,
 		Timeouts:       smtpclient.Timeouts(c.Delivery.Timeouts),
 		MaxRecipients:  c.Delivery.RecipientsPerTransaction,
 		IdleTimeout:    c.Delivery.IdleTimeout,

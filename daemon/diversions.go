@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/postrider-mta/postrider/daemon/admin"
 	"github.com/postrider-mta/postrider/daemon/admin/api"
 	"github.com/postrider-mta/postrider/daemon/config"
 	"github.com/postrider-mta/postrider/internal/datafolder"
@@ -137,12 +138,5 @@ func (x explainer) EndDiversion(id queue.ID) error {
 }
 
 func presentDiversion(d diversion) api.Diversion {
-	s := api.Selector{
-		Recipient: d.Selector.Recipient.String(), Tenant: d.Selector.Tenant, Stream: d.Selector.Stream,
-		Campaign: d.Selector.Campaign, Domain: string(d.Selector.Domain),
-	}
-	if !d.Selector.Message.IsZero() {
-		s.Message = d.Selector.Message.String()
-	}
-	return api.Diversion{ID: d.ID.String(), Selector: s, Pool: d.Pool, Reason: d.Reason, Since: d.Since}
+	return api.Diversion{ID: d.ID.String(), Selector: admin.PresentSelector(d.Selector), Pool: d.Pool, Reason: d.Reason, Since: d.Since}
 }

@@ -161,17 +161,33 @@ func (x explainer) candidates(site string) []api.RouteSource {
 	return all
 }
 
-// Why implements admin.Delivery.
-func (x explainer) Why(ctx context.Context, e *queue.Entry, why *api.Why) {
+// Why implements admin.Delivery. Routes and throttles are looked up once for
+// all that share them.
+func (x explainer) Why(ctx context.Context, entries []queue.Entry, whys []api.Why) {
+	throttles := map[string][]api.Throttle{}
+	for _, t := range x.Throttles() {
+		throttles[t.Site] = append(throttles[t.Site], t)
+	}
+	routes := map[mail.Domain]api.Route{}
+	for i := range entries {
+		domain := entries[i].Recipient.Address.Domain()
+		found, known := routes[domain]
+		if !known {
+			found = x.Route(ctx, domain)
+			routes[domain] = found
+		}
+		whys[i].Throttles = throttles[found.Site]
+		x.why(&entries[i], &found, &whys[i])
+	}
+}
+
+// why completes what one entry waits for.
+func (x explainer) why(e *queue.Entry, found *api.Route, why *api.Why) {
 	now := time.Now()
 	key := queue.Key{Tenant: e.Message.Tenant, Stream: e.Message.Stream, Domain: e.Recipient.Address.Domain()}
-	found := x.Route(ctx, key.Domain)
 	why.Site = found.Site
 	for _, h := range found.Hosts {
 		why.Hosts = append(why.Hosts, h.Name)
-	}
-	for _, t := range x.throttlesOf(found.Site) {
-		why.Throttles = append(why.Throttles, presentThrottle(t))
 	}
 	opens := x.accounts.opens(key, now)
 	switch {

@@ -154,13 +154,17 @@ func (c throttlesLiftCommand) Run(e *environment) error {
 	client := e.client()
 	defer client.Close()
 	lifted, err := client.Lift(e.ctx, api.LiftRequest{Site: c.Site, Name: c.Name})
+	return e.reportLifted(lifted, err, "throttle")
+}
+
+func (e *environment) reportLifted(lifted api.Lifted, err error, what string) error {
 	switch {
 	case err != nil:
 		return err
 	case e.json:
 		return e.printJSON(lifted)
 	}
-	fmt.Fprintln(e.out, count(lifted.Throttles, "throttle"), "lifted")
+	fmt.Fprintln(e.out, count(lifted.Throttles, what), "lifted")
 	return nil
 }
 

@@ -56,12 +56,5 @@ func (c sourcesLiftCommand) Run(e *environment) error {
 	client := e.client()
 	defer client.Close()
 	lifted, err := client.LiftSource(e.ctx, api.LiftSourceRequest{Source: c.Source, Site: c.Site})
-	switch {
-	case err != nil:
-		return err
-	case e.json:
-		return e.printJSON(lifted)
-	}
-	fmt.Fprintln(e.out, count(lifted.Throttles, "suspension"), "lifted")
-	return nil
+	return e.reportLifted(lifted, err, "suspension")
 }

@@ -24,8 +24,8 @@ type Delivery interface {
 	// Lift ends the throttles of that name at a site, all where it is empty,
 	// and returns how many there were.
 	Lift(site, name string) int
-	// Why completes what an entry of the queue waits for.
-	Why(ctx context.Context, e *queue.Entry, why *api.Why)
+	// Why completes what entries of the queue wait for, one for each.
+	Why(ctx context.Context, entries []queue.Entry, whys []api.Why)
 	// Trace calls yield for each line exchanged with a site over connections
 	// opened from now on.
 	Trace(ctx context.Context, site string, yield func(api.TraceLine) error) error
@@ -76,12 +76,11 @@ func (s *Server) why(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := api.WhyPage{Recipients: []api.Why{}, Next: next}
+	page := api.WhyPage{Recipients: make([]api.Why, len(entries)), Next: next}
 	for i := range entries {
-		why := api.Why{Recipient: present(&entries[i])}
-		s.options.Delivery.Why(r.Context(), &entries[i], &why)
-		page.Recipients = append(page.Recipients, why)
+		page.Recipients[i].Recipient = present(&entries[i])
 	}
+	s.options.Delivery.Why(r.Context(), entries, page.Recipients)
 	return page, nil
 }
 

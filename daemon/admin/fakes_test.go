@@ -105,8 +105,10 @@ func (f *fake) Lift(site, name string) int {
 	return 2
 }
 
-func (f *fake) Why(_ context.Context, e *queue.Entry, why *api.Why) {
-	why.State, why.Reasons = "due", []string{e.Message.Tenant}
+func (f *fake) Why(_ context.Context, entries []queue.Entry, whys []api.Why) {
+	for i := range entries {
+		whys[i].State, whys[i].Reasons = "due", []string{entries[i].Message.Tenant}
+	}
 }
 
 func (f *fake) Route(_ context.Context, domain mail.Domain) api.Route {

@@ -46,14 +46,17 @@ func (s *Server) release(r *http.Request) (any, error) {
 }
 
 func presentHold(h queue.Hold) api.Hold {
-	presented := api.Hold{ID: h.ID.String(), Reason: h.Reason, Since: h.Since, Selector: api.Selector{
-		Tenant: h.Selector.Tenant, Stream: h.Selector.Stream, Campaign: h.Selector.Campaign, Domain: string(h.Selector.Domain),
-	}}
-	if !h.Selector.Message.IsZero() {
-		presented.Selector.Message = h.Selector.Message.String()
+	return api.Hold{ID: h.ID.String(), Reason: h.Reason, Since: h.Since, Selector: PresentSelector(h.Selector)}
+}
+
+// PresentSelector is the inverse of what a request's selector is read by.
+func PresentSelector(s queue.Selector) api.Selector {
+	presented := api.Selector{Tenant: s.Tenant, Stream: s.Stream, Campaign: s.Campaign, Domain: string(s.Domain)}
+	if !s.Message.IsZero() {
+		presented.Message = s.Message.String()
 	}
-	if !h.Selector.Recipient.IsZero() {
-		presented.Selector.Recipient = h.Selector.Recipient.String()
+	if !s.Recipient.IsZero() {
+		presented.Recipient = s.Recipient.String()
 	}
 	return presented
 }
