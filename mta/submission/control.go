@@ -16,7 +16,7 @@ import (
 
 	"github.com/postrider-mta/postrider/internal/account"
 	"github.com/postrider-mta/postrider/internal/spelling"
-	"github.com/postrider-mta/postrider/mta/submission/vendor"
+	"github.com/postrider-mta/postrider/mta/submission/foreign"
 )
 
 // controlPrefix begins the names of the control headers.
@@ -103,7 +103,7 @@ func parseControls(h header, who sender, now time.Time) (controls, error) {
 
 // readControls joins what a message's own headers and those of vendors say: its
 // own win, save that nobody turns on what another turned off.
-func readControls(own written, others vendor.Wishes, tenant account.Tenant, now time.Time) (c controls, err error) {
+func readControls(own written, others foreign.Wishes, tenant account.Tenant, now time.Time) (c controls, err error) {
 	if c.stream, err = chooseStream(tenant, own.first("Stream"), others.Streams); err != nil {
 		return c, err
 	}

@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/postrider-mta/postrider/internal/account"
-	"github.com/postrider-mta/postrider/mta/submission/vendor"
+	"github.com/postrider-mta/postrider/mta/submission/foreign"
 )
 
 func FuzzControlHeaders(f *testing.F) {
@@ -24,7 +24,7 @@ func FuzzControlHeaders(f *testing.F) {
 	f.Add("X-Postrider-\xff: \r\n\r\n")
 	f.Add("X-SMTPAPI: {\"category\":[\"a\"],\"filters\":{\"clicktrack\":{\"settings\":{\"enable\":0}}}}\r\nX-PM-Metadata-a: b\r\n\r\n")
 	f.Add("X-Mailgun-Variables: {\"a\":1}\r\nX-MC-SendAt: 2026-01-01 00:00:00\r\nX-SES-MESSAGE-TAGS: a=b\r\nX-Postrider-UTM: a={tag}\r\nX-Postrider-Track-Text: yes\r\n\r\n")
-	who := sender{tenant: accounts().tenants["acme"], vendors: vendor.Names()}
+	who := sender{tenant: accounts().tenants["acme"], vendors: foreign.Names()}
 	now := time.Unix(1e9, 0)
 	f.Fuzz(func(t *testing.T, message string) {
 		h, err := parseHeader([]byte(message))

@@ -6,40 +6,40 @@ import (
 	"time"
 
 	"github.com/postrider-mta/postrider/internal/account"
-	"github.com/postrider-mta/postrider/mta/submission/vendor"
+	"github.com/postrider-mta/postrider/mta/submission/foreign"
 )
 
 // vendors stands for their header in a refusal of what several may have said.
 const vendors = "a vendor's control header"
 
 func isVendors(f field) bool {
-	return len(f.name) > 0 && f.name[0]|0x20 == 'x' && vendor.Is(string(f.name))
+	return len(f.name) > 0 && f.name[0]|0x20 == 'x' && foreign.Is(string(f.name))
 }
 
 // readVendors reads the control headers of the vendors that are enabled.
-func readVendors(h header, enabled []string) (vendor.Wishes, error) {
+func readVendors(h header, enabled []string) (foreign.Wishes, error) {
 	if len(enabled) == 0 {
-		return vendor.Wishes{}, nil
+		return foreign.Wishes{}, nil
 	}
-	var fields []vendor.Field
+	var fields []foreign.Field
 	for _, f := range h.fields {
 		if !isVendors(f) {
 			continue
 		}
 		value, err := decodeWords(f.unfolded())
 		if err != nil {
-			return vendor.Wishes{}, refuseControl("%.64s is in an unknown character set", f.name)
+			return foreign.Wishes{}, refuseControl("%.64s is in an unknown character set", f.name)
 		}
-		fields = append(fields, vendor.Field{Name: string(f.name), Value: value})
+		fields = append(fields, foreign.Field{Name: string(f.name), Value: value})
 	}
-	wishes, err := vendor.Read(fields, enabled)
+	wishes, err := foreign.Read(fields, enabled)
 	if err != nil {
 		return wishes, refuseControl("%s", err)
 	}
 	return wishes, nil
 }
 
-func readLabels(own written, others vendor.Wishes) (campaign string, tags []string, err error) {
+func readLabels(own written, others foreign.Wishes) (campaign string, tags []string, err error) {
 	name := controlPrefix + "Campaign"
 	if campaign = own.first("Campaign"); campaign == "" {
 		campaign, name = others.Campaign, vendors
@@ -59,8 +59,8 @@ func readLabels(own written, others vendor.Wishes) (campaign string, tags []stri
 
 // readTrack decides what is measured: what any header turns off is off, then the
 // message's own headers count, then those of vendors, then the stream.
-func readTrack(own written, others vendor.Wishes, stream account.Stream) (account.Track, error) {
-	opens, clicks, text := vendor.Unsaid, vendor.Unsaid, vendor.Unsaid
+func readTrack(own written, others foreign.Wishes, stream account.Stream) (account.Track, error) {
+	opens, clicks, text := foreign.Unsaid, foreign.Unsaid, foreign.Unsaid
 	if v := own.first("Track"); v != "" {
 		track, err := account.ParseTrack(v)
 		if err != nil {
@@ -82,26 +82,26 @@ func readTrack(own written, others vendor.Wishes, stream account.Stream) (accoun
 		track |= account.TrackClicks
 	}
 	// Links in plain text alone are something that only vendors' headers know.
-	only := others.Text == vendor.On && clicks != vendor.Off
+	only := others.Text == foreign.On && clicks != foreign.Off
 	if decide(text, others.Text, stream.Track&account.TrackText != 0) && (track&account.TrackClicks != 0 || only) {
 		track |= account.TrackText
 	}
 	return track, nil
 }
 
-func said(on bool) vendor.Switch {
+func said(on bool) foreign.Switch {
 	if on {
-		return vendor.On
+		return foreign.On
 	}
-	return vendor.Off
+	return foreign.Off
 }
 
 // decide lets off win, then on, then the rule of the stream.
-func decide(own, others vendor.Switch, rule bool) bool {
+func decide(own, others foreign.Switch, rule bool) bool {
 	switch {
-	case own == vendor.Off || others == vendor.Off:
+	case own == foreign.Off || others == foreign.Off:
 		return false
-	case own == vendor.On || others == vendor.On:
+	case own == foreign.On || others == foreign.On:
 		return true
 	}
 	return rule
@@ -109,7 +109,7 @@ func decide(own, others vendor.Switch, rule bool) bool {
 
 // readUTM takes the parameters of links from the message, from a vendor's
 // header, or from the stream.
-func readUTM(own written, others vendor.Wishes, c controls) (account.UTM, error) {
+func readUTM(own written, others foreign.Wishes, c controls) (account.UTM, error) {
 	utm := c.stream.UTM
 	switch v := own.first("UTM"); {
 	case strings.EqualFold(v, "off"):
@@ -133,7 +133,7 @@ func readUTM(own written, others vendor.Wishes, c controls) (account.UTM, error)
 	return utm, nil
 }
 
-func readMetadata(own written, others vendor.Wishes) (json.RawMessage, error) {
+func readMetadata(own written, others foreign.Wishes) (json.RawMessage, error) {
 	if v := own.first("Metadata"); v != "" {
 		return parseMetadata(v)
 	}
@@ -147,7 +147,7 @@ func readMetadata(own written, others vendor.Wishes) (json.RawMessage, error) {
 	return text, nil
 }
 
-func readSendAt(own written, others vendor.Wishes, now time.Time) (time.Time, error) {
+func readSendAt(own written, others foreign.Wishes, now time.Time) (time.Time, error) {
 	if v := own.first("Send-At"); v != "" {
 		return parseSendAt(v, now)
 	}

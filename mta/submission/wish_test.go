@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/postrider-mta/postrider/internal/account"
-	"github.com/postrider-mta/postrider/mta/submission/vendor"
+	"github.com/postrider-mta/postrider/mta/submission/foreign"
 )
 
 // wished reads the control headers of a message of a credential that has every
@@ -24,7 +24,7 @@ func wished(lines string) (controls, error) {
 	if err != nil {
 		return controls{}, err
 	}
-	return parseControls(h, sender{tenant: tenant, vendors: vendor.Names()}, time.Unix(1e9, 0))
+	return parseControls(h, sender{tenant: tenant, vendors: foreign.Names()}, time.Unix(1e9, 0))
 }
 
 // TestTrackWishes proves that off wins over everything, the message's own

@@ -1,4 +1,4 @@
-package vendor_test
+package foreign_test
 
 import (
 	"errors"
@@ -7,30 +7,30 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/postrider-mta/postrider/mta/submission/vendor"
+	"github.com/postrider-mta/postrider/mta/submission/foreign"
 )
 
 // fields splits "Name: value" lines.
-func fields(lines string) []vendor.Field {
-	var list []vendor.Field
+func fields(lines string) []foreign.Field {
+	var list []foreign.Field
 	for line := range strings.SplitSeq(lines, "\n") {
 		name, value, _ := strings.Cut(line, ":")
-		list = append(list, vendor.Field{Name: name, Value: strings.TrimSpace(value)})
+		list = append(list, foreign.Field{Name: name, Value: strings.TrimSpace(value)})
 	}
 	return list
 }
 
 // show writes wishes in a few words.
-func show(w vendor.Wishes) string {
+func show(w foreign.Wishes) string {
 	words := []string{}
 	for _, s := range []struct {
 		name string
-		is   vendor.Switch
+		is   foreign.Switch
 	}{{"opens", w.Opens}, {"clicks", w.Clicks}, {"text", w.Text}} {
 		switch s.is {
-		case vendor.On:
+		case foreign.On:
 			words = append(words, "+"+s.name)
-		case vendor.Off:
+		case foreign.Off:
 			words = append(words, "-"+s.name)
 		}
 	}
@@ -64,15 +64,15 @@ func TestRead(t *testing.T) {
 		`X-SMTPAPI: {"filters":{"opentrack":{"settings":{"enable":1,"replace":"%o%"}},"footer":{"settings":{"enable":0}}}}`:             `+opens`,
 		`X-SMTPAPI: {"filters":{"ganalytics":{"settings":{"enable":1,"utm_source":"S","utm_campaign":"C d","utm_term":""}}}}`:           `utm=utm_source=S&utm_campaign=C%20d`,
 		`X-SMTPAPI: {"filters":{"ganalytics":{"settings":{"enable":0,"utm_source":"S"}}},"to":null,"sub":{}}`:                           ``,
-		"X-Mailgun-Track: yes":                                                                `+opens +clicks`,
-		"X-Mailgun-Track: no":                                                                 `-opens -clicks -text`,
-		"X-Mailgun-Track: htmlonly":                                                           `+opens +clicks -text`,
-		"X-MAILGUN-TRACK-CLICKS: False":                                                       `-clicks -text`,
-		"X-Mailgun-Track-Clicks: htmlonly":                                                    `+clicks -text`,
-		"X-Mailgun-Track: yes\nX-Mailgun-Track-Opens: no":                                     `-opens +clicks`,
-		"X-Mailgun-Track-Opens: no\nX-Mailgun-Track: yes":                                     `-opens +clicks`,
-		"X-Mailgun-Tag: a\nX-Mailgun-Tag: b, c":                                               `tags=a|b|c`,
-		"X-Mailgun-Campaign-Id: autumn\nX-Mailgun-Campaign-Id: x":                             `campaign=autumn`,
+		"X-Mailgun-Track: yes":                                    `+opens +clicks`,
+		"X-Mailgun-Track: no":                                     `-opens -clicks -text`,
+		"X-Mailgun-Track: htmlonly":                               `+opens +clicks -text`,
+		"X-MAILGUN-TRACK-CLICKS: False":                           `-clicks -text`,
+		"X-Mailgun-Track-Clicks: htmlonly":                        `+clicks -text`,
+		"X-Mailgun-Track: yes\nX-Mailgun-Track-Opens: no":         `-opens +clicks`,
+		"X-Mailgun-Track-Opens: no\nX-Mailgun-Track: yes":         `-opens +clicks`,
+		"X-Mailgun-Tag: a\nX-Mailgun-Tag: b, c":                   `tags=a|b|c`,
+		"X-Mailgun-Campaign-Id: autumn\nX-Mailgun-Campaign-Id: x": `campaign=autumn`,
 		"X-Mailgun-Variables: {\"a\": {\"b\": 1}}\nX-Mailgun-Variables: {\"a\":2,\"c\":true}": `meta.a={"b": 1} meta.c=true`,
 		"X-Mailgun-Deliver-By: Fri, 25 Dec 2026 23:10:10 -0000":                               `at=Fri, 25 Dec 2026 23:10:10 -0000`,
 		"X-Mailgun-Drop-Message: no\nX-Mailgun-Dkim: yes":                                     ``,
@@ -98,7 +98,7 @@ func TestRead(t *testing.T) {
 		"X-SES-SOURCE-ARN: arn:aws:ses\nSubject: x\nX-Postrider-Track: none":                  ``,
 		"X-Mailgun-Track: yes\nX-PM-TrackLinks: None\nX-MC-Tags: m\nX-PM-Tag: p":              `+opens -clicks -text tags=m|p`,
 	} {
-		w, err := vendor.Read(fields(lines), vendor.Names())
+		w, err := foreign.Read(fields(lines), foreign.Names())
 		if err != nil || show(w) != want {
 			t.Errorf("%s\n got %s, %v\nwant %s", lines, show(w), err, want)
 		}
@@ -116,8 +116,8 @@ func TestReadRefuses(t *testing.T) {
 		"X-PM-TrackLinks: All", "X-PM-TrackOpens: x", "X-MC-Track: everything", "X-MC-Metadata: x", "X-MC-Template: x", "X-MC-MergeVars: {}", "X-SES-MESSAGE-TAGS: a", "X-SES-MESSAGE-TAGS: =b",
 	} {
 		name, _, _ := strings.Cut(line, ":")
-		w, err := vendor.Read(fields(line), vendor.Names())
-		if !errors.Is(err, vendor.ErrHeader) || !strings.Contains(err.Error(), name+" ") || show(w) != "" {
+		w, err := foreign.Read(fields(line), foreign.Names())
+		if !errors.Is(err, foreign.ErrHeader) || !strings.Contains(err.Error(), name+" ") || show(w) != "" {
 			t.Errorf("%s: %s, %v", line, show(w), err)
 		}
 	}
@@ -127,15 +127,15 @@ func TestReadRefuses(t *testing.T) {
 // headers hold.
 func TestOnlyEnabled(t *testing.T) {
 	all := fields("X-SMTPAPI: {\nX-Mailgun-Track: x\nX-PM-TrackLinks: x\nX-MC-Track: x\nX-SES-MESSAGE-TAGS: x")
-	if w, err := vendor.Read(all, nil); err != nil || show(w) != "" {
+	if w, err := foreign.Read(all, nil); err != nil || show(w) != "" {
 		t.Errorf("%v, %s", err, show(w))
 	}
-	for i, name := range vendor.Names() {
-		_, err := vendor.Read(all, []string{name})
+	for i, name := range foreign.Names() {
+		_, err := foreign.Read(all, []string{name})
 		if err == nil || !strings.Contains(err.Error(), all[i].Name) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := vendor.Read(slices.Delete(slices.Clone(all), i, i+1), []string{name}); err != nil {
+		if _, err := foreign.Read(slices.Delete(slices.Clone(all), i, i+1), []string{name}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -146,7 +146,7 @@ func TestIs(t *testing.T) {
 		"X-SMTPAPI": true, "x-smtpapi": true, "X-SMTPAPI-X": false, "X-Mailgun-Anything": true, "X-Mailgun": false, "X-MAILGUN-": true, "X-PM-Tag": true, "x-pm-": true,
 		"X-PMX-Version": false, "X-MC-Tags": true, "X-Mc-User": true, "X-MCX": false, "X-SES-Outgoing": true, "X-SESSION": false, "": false, "X": false, "X-": false, "Subject": false, "X-Postrider-Tag": false,
 	} {
-		if vendor.Is(name) != want {
+		if foreign.Is(name) != want {
 			t.Errorf("%q", name)
 		}
 	}
@@ -159,7 +159,7 @@ func FuzzRead(f *testing.F) {
 	f.Add("X-MC-Track", "opens,clicks_all")
 	f.Add("X-SES-MESSAGE-TAGS", "a=b, c=d")
 	f.Fuzz(func(t *testing.T, name, value string) {
-		if _, err := vendor.Read([]vendor.Field{{Name: name, Value: value}}, vendor.Names()); err != nil && !errors.Is(err, vendor.ErrHeader) {
+		if _, err := foreign.Read([]foreign.Field{{Name: name, Value: value}}, foreign.Names()); err != nil && !errors.Is(err, foreign.ErrHeader) {
 			t.Fatal(err)
 		}
 	})
