@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/postrider-mta/postrider/bench/peer"
 	"github.com/postrider-mta/postrider/test/harness"
 )
 
@@ -60,7 +61,7 @@ func (p *postfix) startOpenDKIM(ctx context.Context, dir, address string) (*harn
 	ready := make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() { ready <- awaitListener(ctx, address) }()
+	go func() { ready <- peer.AwaitListener(ctx, address) }()
 	select {
 	case err = <-ready:
 	case <-program.Exited():

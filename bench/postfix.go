@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/postrider-mta/postrider/bench/peer"
 	"github.com/postrider-mta/postrider/test/harness"
 )
 
@@ -29,7 +30,7 @@ var _ system = (*postfix)(nil)
 // findPostfix looks what is installed. Nothing is ever installed here.
 func findPostfix(ctx context.Context, sessions int, key *signingKey) *postfix {
 	p := &postfix{sessions: sessions, key: key}
-	p.postfix, p.postconf, p.opendkim = find("postfix"), find("postconf"), find("opendkim")
+	p.postfix, p.postconf, p.opendkim = peer.Find("postfix"), peer.Find("postconf"), peer.Find("opendkim")
 	switch {
 	case p.postfix == "" || p.postconf == "":
 		p.missing = "Postfix is not installed"
@@ -39,19 +40,6 @@ func findPostfix(ctx context.Context, sessions int, key *signingKey) *postfix {
 		p.daemons = p.ask(ctx, "-dh", "daemon_directory")
 	}
 	return p
-}
-
-// find looks where system programs are, which is not in every user's PATH.
-func find(program string) string {
-	if path, err := exec.LookPath(program); err == nil {
-		return path
-	}
-	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", "/sbin"} {
-		if path, err := exec.LookPath(filepath.Join(dir, program)); err == nil {
-			return path
-		}
-	}
-	return ""
 }
 
 func (p *postfix) ask(ctx context.Context, arguments ...string) string {
@@ -130,8 +118,8 @@ func (p *postfix) start(ctx context.Context, dir string, j job, sinkPort int) (_
 	if err != nil {
 		return nil, fmt.Errorf("start Postfix: %w: %s", err, out)
 	}
-	if run.master, err = run.readMaster(); err != nil {
+	if run.master, err = peer.PostfixMaster(run.queue); err != nil {
 		return nil, err
 	}
-	return run, awaitListener(ctx, run.submission)
+	return run, peer.AwaitListener(ctx, run.submission)
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/postrider-mta/postrider/bench/peer"
 )
 
 // write makes the instance's configuration, and returns its folder.
@@ -29,7 +31,7 @@ func (p *postfix) write(ctx context.Context, dir string, j job, submission, milt
 	}
 	contents := map[string]string{
 		"main.cf":   main,
-		"master.cf": fmt.Sprintf(postfixMaster, submission),
+		"master.cf": fmt.Sprintf(peer.PostfixServices, submission),
 		"transport": transport(j, sinkPort),
 	}
 	for name, text := range contents {
@@ -98,26 +100,4 @@ smtp_connection_cache_on_demand = no
 const postfixMilter = `
 smtpd_milters = inet:%s
 milter_default_action = tempfail
-`
-
-// postfixMaster has the usual services, none of them in a jail.
-const postfixMaster = `%s inet n - n - - smtpd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-proxywrite unix - - n - 1 proxymap
-smtp unix - - n - - smtp
-showq unix n - n - - showq
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
 `

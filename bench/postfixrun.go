@@ -5,15 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/postrider-mta/postrider/bench/gauge"
+	"github.com/postrider-mta/postrider/bench/peer"
 	"github.com/postrider-mta/postrider/test/harness"
 )
 
@@ -72,65 +68,13 @@ func files(dir string) int {
 func (r *postfixRun) stop() error {
 	var errs []error
 	if r.master == 0 {
-		r.master, _ = r.readMaster() // none if it was never started
+		r.master, _ = peer.PostfixMaster(r.queue) // none if it was never started
 	}
 	if r.master != 0 {
-		errs = append(errs, end(r.master))
+		errs = append(errs, peer.StopPostfix(r.master, stopTime))
 	}
 	if r.signer != nil {
 		errs = append(errs, r.signer.Stop(stopTime))
 	}
 	return errors.Join(errs...)
-}
-
-// end asks the master to end, which ends its children, and waits until all are
-// gone.
-func end(master int) error {
-	family, err := gauge.Family(master)
-	if err != nil {
-		return err
-	}
-	if err := syscall.Kill(master, syscall.SIGTERM); err != nil {
-		return fmt.Errorf("stop Postfix: %w", err)
-	}
-	for deadline := time.Now().Add(stopTime); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if !alive(family) {
-			return nil
-		}
-	}
-	return fmt.Errorf("process %d of Postfix did not stop within %v", master, stopTime)
-}
-
-// alive leaves out those that have ended and wait for a parent to see it.
-func alive(pids []int) bool {
-	for _, pid := range pids {
-		if gauge.Running(pid) {
-			return true
-		}
-	}
-	return false
-}
-
-// readMaster returns the master's process id, which it writes when it starts.
-func (r *postfixRun) readMaster() (int, error) {
-	data, err := os.ReadFile(filepath.Join(r.queue, "pid", "master.pid"))
-	if err != nil {
-		return 0, err
-	}
-	return strconv.Atoi(strings.TrimSpace(string(data)))
-}
-
-// awaitListener waits until somebody listens.
-func awaitListener(ctx context.Context, address string) error {
-	for {
-		c, err := net.Dial("tcp", address)
-		if err == nil {
-			return c.Close()
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("nobody answers at %s: %w", address, err)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
 }

@@ -11,10 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
-	"time"
 
-	"github.com/postrider-mta/postrider/bench/gauge"
+	"github.com/postrider-mta/postrider/bench/peer"
 	"github.com/postrider-mta/postrider/test/harness"
 )
 
@@ -28,7 +26,7 @@ type postfix struct {
 
 // findPostfix looks what is installed. Nothing is ever installed here.
 func findPostfix(ctx context.Context) *postfix {
-	p := &postfix{postfix: find("postfix"), postconf: find("postconf")}
+	p := &postfix{postfix: peer.Find("postfix"), postconf: peer.Find("postconf")}
 	switch {
 	case p.postfix == "" || p.postconf == "":
 		p.missing = "Postfix is not installed"
@@ -36,16 +34,6 @@ func findPostfix(ctx context.Context) *postfix {
 		p.missing = "Postfix starts for root only"
 	}
 	return p
-}
-
-// find looks where system programs are, which is not in every user's PATH.
-func find(program string) string {
-	for _, candidate := range []string{program, filepath.Join("/usr/sbin", program), filepath.Join("/usr/local/sbin", program)} {
-		if path, err := exec.LookPath(candidate); err == nil {
-			return path
-		}
-	}
-	return ""
 }
 
 func (p *postfix) ask(ctx context.Context, name string) string {
@@ -79,7 +67,7 @@ func (p *postfix) start(ctx context.Context, dir, target string) (sending, error
 		return sending{}, fmt.Errorf("start Postfix: %w: %s", err, out)
 	}
 	stop := func() error { return stopPostfix(dir) }
-	if err := awaitListener(ctx, addresses[0]); err != nil {
+	if err := peer.AwaitListener(ctx, addresses[0]); err != nil {
 		return sending{}, errors.Join(err, stop())
 	}
 	return sending{addresses[0], stop}, nil
@@ -108,7 +96,7 @@ func (p *postfix) write(ctx context.Context, dir, submission, target string) err
 	return errors.Join(
 		os.Chown(filepath.Join(dir, "data"), id, -1),
 		os.WriteFile(filepath.Join(dir, "config", "main.cf"), []byte(main), 0o644),
-		os.WriteFile(filepath.Join(dir, "config", "master.cf"), fmt.Appendf(nil, postfixMaster, submission), 0o644),
+		os.WriteFile(filepath.Join(dir, "config", "master.cf"), fmt.Appendf(nil, peer.PostfixServices, submission), 0o644),
 	)
 }
 
@@ -141,72 +129,11 @@ initial_destination_concurrency = 1
 default_destination_concurrency_limit = 1
 `
 
-const postfixMaster = `%s inet n - n - - smtpd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-proxywrite unix - - n - 1 proxymap
-smtp unix - - n - - smtp
-relay unix - - n - - smtp
-showq unix n - n - - showq
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
-`
-
-// stopPostfix asks the instance's master to end, which ends its children, and
-// waits until all are gone.
+// stopPostfix ends the instance whose folder that is.
 func stopPostfix(dir string) error {
-	data, err := os.ReadFile(filepath.Join(dir, "queue", "pid", "master.pid"))
+	master, err := peer.PostfixMaster(filepath.Join(dir, "queue"))
 	if err != nil {
 		return err
 	}
-	master, err := strconv.Atoi(strings.TrimSpace(string(data)))
-	if err != nil {
-		return err
-	}
-	family, err := gauge.Family(master)
-	if err != nil {
-		return err
-	}
-	if err := syscall.Kill(master, syscall.SIGTERM); err != nil {
-		return fmt.Errorf("stop Postfix: %w", err)
-	}
-	for end := time.Now().Add(stopTime); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if !anyRunning(family) {
-			return nil
-		}
-	}
-	return fmt.Errorf("process %d of Postfix did not stop within %v", master, stopTime)
-}
-
-func anyRunning(pids []int) bool {
-	for _, pid := range pids {
-		if gauge.Running(pid) {
-			return true
-		}
-	}
-	return false
-}
-
-// awaitListener waits until somebody listens.
-func awaitListener(ctx context.Context, address string) error {
-	for {
-		c, err := net.Dial("tcp", address)
-		if err == nil {
-			return c.Close()
-		}
-		if err := pause(ctx, 10*time.Millisecond); err != nil {
-			return fmt.Errorf("nobody answers at %s: %w", address, err)
-		}
-	}
+	return peer.StopPostfix(master, stopTime)
 }

@@ -168,7 +168,7 @@ func (a Address) IsZero() bool { return a == Address{} }
 
 // ASCII reports whether a can be sent without SMTPUTF8 (RFC 6531). The domain
 // always can.
-func (a Address) ASCII() bool { return isASCII(a.local) }
+func (a Address) ASCII() bool { return IsASCII(a.local) }
 
 // String returns the address as it goes between angle brackets; empty for the
 // null reverse-path.

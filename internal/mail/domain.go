@@ -34,7 +34,7 @@ func ParseDomain(s string) (Domain, error) {
 	if !utf8.ValidString(s) {
 		return "", fmt.Errorf("%w: not UTF-8", ErrDomain)
 	}
-	if !isASCII(s) {
+	if !IsASCII(s) {
 		ascii, err := idna.Lookup.ToASCII(s)
 		if err != nil {
 			return "", fmt.Errorf("%w: not an internationalised name", ErrDomain)
@@ -125,7 +125,8 @@ func (d *Domain) UnmarshalText(text []byte) error {
 	return nil
 }
 
-func isASCII(s string) bool {
+// IsASCII reports that no octet is above 127.
+func IsASCII[T string | []byte](s T) bool {
 	for i := range len(s) {
 		if s[i] >= 0x80 {
 			return false

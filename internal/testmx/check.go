@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+
+	"github.com/postrider-mta/postrider/internal/mail"
 )
 
 // pipelines reports whether this client may send ahead.
@@ -48,7 +50,7 @@ func (s *session) checkMail(path string, parameters []string) {
 			s.server.violation("unknown parameter of MAIL")
 		}
 	}
-	if _, utf8 := parameter(parameters, "SMTPUTF8"); !utf8 && !isASCII(path) {
+	if _, utf8 := parameter(parameters, "SMTPUTF8"); !utf8 && !mail.IsASCII(path) {
 		s.server.violation("non-ASCII sender without SMTPUTF8")
 	}
 }
@@ -63,7 +65,7 @@ func (s *session) checkRcpt(path string, parameters []string) {
 			s.server.violation("unknown parameter of RCPT")
 		}
 	}
-	if _, utf8 := s.message.Parameter("SMTPUTF8"); !utf8 && !isASCII(path) {
+	if _, utf8 := s.message.Parameter("SMTPUTF8"); !utf8 && !mail.IsASCII(path) {
 		s.server.violation("non-ASCII recipient without SMTPUTF8")
 	}
 }
@@ -83,7 +85,7 @@ func (s *session) checkContent(m *Message) {
 	}
 	_, utf8 := m.Parameter("SMTPUTF8")
 	eight, _ := m.Parameter("BODY")
-	if !utf8 && !strings.EqualFold(eight, "8BITMIME") && !isASCII(m.Data) {
+	if !utf8 && !strings.EqualFold(eight, "8BITMIME") && !mail.IsASCII(m.Data) {
 		s.server.violation("8-bit content without BODY=8BITMIME")
 	}
 	if bytes.IndexByte(m.Data, 0) >= 0 {
@@ -100,13 +102,4 @@ func (s *session) checkContent(m *Message) {
 			s.server.violation("line longer than 998 octets")
 		}
 	}
-}
-
-func isASCII[T string | []byte](s T) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
 }

@@ -60,7 +60,7 @@ func appendRcptDSN(out []byte, r *mail.Recipient) []byte {
 	if r.Notify != 0 {
 		out = append(append(out, " NOTIFY="...), r.Notify.String()...)
 	}
-	if isAddressType(r.OriginalType) && r.Original != "" && isASCII(r.Original) {
+	if isAddressType(r.OriginalType) && r.Original != "" && mail.IsASCII(r.Original) {
 		out = append(append(out, " ORCPT="...), r.OriginalType...)
 		out = appendXtext(append(out, ';'), r.Original)
 	}
@@ -70,15 +70,6 @@ func appendRcptDSN(out []byte, r *mail.Recipient) []byte {
 // isAddressType reports whether s can stand before the semicolon of ORCPT.
 func isAddressType(s string) bool {
 	return s != "" && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
-}
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
 }
 
 // appendXtext appends s as RFC 3461 section 4 encodes it.

@@ -5,6 +5,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/htmlindex"
+
+	"github.com/postrider-mta/postrider/internal/mail"
 )
 
 // extendsASCII reports whether octets below 128 mean ASCII in a charset, as far
@@ -31,7 +33,7 @@ func otherCharsets() [19]string {
 
 // text converts an attribute's value to UTF-8.
 func text(raw []byte, charset string) (string, bool) {
-	if isASCII(raw) {
+	if mail.IsASCII(raw) {
 		return string(raw), true
 	}
 	switch charset {
@@ -55,15 +57,6 @@ func legacy(charset string) bool {
 	switch charset {
 	case "", "us-ascii", "ascii", "utf-8", "utf8":
 		return false
-	}
-	return true
-}
-
-func isASCII[T string | []byte](s T) bool {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return false
-		}
 	}
 	return true
 }

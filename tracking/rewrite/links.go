@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/internal/mimetree"
 )
 
@@ -91,7 +92,7 @@ func (l *linker) replacement(address string) (string, error) {
 		return "", err
 	case err != nil:
 		return "", fmt.Errorf("%w: %w", ErrLink, err)
-	case !isWeb(replacement) || !isASCII(replacement) || strings.ContainsFunc(replacement, func(r rune) bool { return r <= ' ' }):
+	case !isWeb(replacement) || !mail.IsASCII(replacement) || strings.ContainsFunc(replacement, func(r rune) bool { return r <= ' ' }):
 		return "", fmt.Errorf("%w: it is no URL in ASCII", ErrLink)
 	}
 	l.result.Links++
@@ -132,7 +133,7 @@ func (l *linker) address(found link) (string, Keep) {
 	if keep != "" {
 		return "", keep
 	}
-	if _, query, found := strings.Cut(address, "?"); found && legacy(l.charset) && !isASCII(query) {
+	if _, query, found := strings.Cut(address, "?"); found && legacy(l.charset) && !mail.IsASCII(query) {
 		return "", KeepCharset
 	}
 	return address, ""

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/internal/mimetree"
 )
 
@@ -45,7 +46,7 @@ func (l *linker) textAddress(found link, joins bool) (string, Keep) {
 		return "", KeepTemplate
 	}
 	address, keep := target(string(raw), "")
-	if keep == "" && (!isASCII(raw) || bytes.ContainsAny(raw, "|\\^`") || found.unclear || runsOn(l.content, found, joins)) {
+	if keep == "" && (!mail.IsASCII(raw) || bytes.ContainsAny(raw, "|\\^`") || found.unclear || runsOn(l.content, found, joins)) {
 		return "", KeepUnclear
 	}
 	return address, keep

@@ -126,7 +126,7 @@ func cut(text string, n int) string {
 // typed writes "type; address". An address beyond ASCII is of the type utf-8
 // and escaped where it may not stand as it is (RFC 6533 section 3).
 func (f *fieldWriter) typed(kind, address string) string {
-	if isASCII([]byte(address)) && !strings.EqualFold(kind, "utf-8") {
+	if mail.IsASCII(address) && !strings.EqualFold(kind, "utf-8") {
 		return kind + "; " + address
 	}
 	if f.unicode {

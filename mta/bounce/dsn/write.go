@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/postrider-mta/postrider/internal/mail"
 )
 
 // Write makes a multipart/report of three parts (RFC 6522): words for people,
@@ -29,7 +31,7 @@ func Write(n Notice) (Written, error) {
 	message := w.out.Bytes()
 	return Written{
 		Message:  message,
-		EightBit: !isASCII(message),
+		EightBit: !mail.IsASCII(message),
 		SMTPUTF8: !n.Envelope.From.ASCII(),
 	}, nil
 }
@@ -55,7 +57,7 @@ func (w *writer) line(text string) { w.out.WriteString(text + "\r\n") }
 // whoever sent with SMTPUTF8 can read them.
 func (w *writer) global() bool {
 	return w.notice.Envelope.SMTPUTF8 && slices.ContainsFunc(w.notice.Outcomes, func(o Outcome) bool {
-		return !o.Recipient.Address.ASCII() || !isASCII([]byte(o.Recipient.Original))
+		return !o.Recipient.Address.ASCII() || !mail.IsASCII(o.Recipient.Original)
 	})
 }
 
@@ -112,7 +114,7 @@ func subject(outcomes []Outcome) string {
 func (w *writer) part(media string, content []byte) {
 	w.line("--" + w.boundary)
 	w.line("Content-Type: " + media)
-	if !isASCII(content) {
+	if !mail.IsASCII(content) {
 		w.line("Content-Transfer-Encoding: 8bit")
 	}
 	w.line("")
@@ -130,7 +132,7 @@ func (w *writer) returned() (media string, content []byte) {
 	failed := slices.ContainsFunc(n.Outcomes, func(o Outcome) bool { return o.Action == Failed })
 	path := []byte("Return-Path: <" + n.Envelope.From.String() + ">\r\n")
 	top := header(n.Original)
-	global := !isASCII(top) || !isASCII(path)
+	global := !mail.IsASCII(top) || !mail.IsASCII(path)
 	if failed && strings.EqualFold(n.Envelope.Return, "FULL") && len(n.Original) <= n.MaxFull {
 		media = "message/rfc822"
 		if global {
@@ -181,13 +183,9 @@ func messageID(top []byte) string {
 			continue
 		}
 		id := string(bytes.TrimSpace(value))
-		if len(id) > 2 && len(id) < 250 && id[0] == '<' && id[len(id)-1] == '>' && isASCII([]byte(id)) && !strings.ContainsAny(id, " \t") && strings.Trim(id[1:len(id)-1], "<>") == id[1:len(id)-1] {
+		if len(id) > 2 && len(id) < 250 && id[0] == '<' && id[len(id)-1] == '>' && mail.IsASCII(id) && !strings.ContainsAny(id, " \t") && strings.Trim(id[1:len(id)-1], "<>") == id[1:len(id)-1] {
 			return id
 		}
 	}
 	return ""
-}
-
-func isASCII(b []byte) bool {
-	return !slices.ContainsFunc(b, func(c byte) bool { return c >= 0x80 })
 }
