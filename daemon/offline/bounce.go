@@ -36,7 +36,7 @@ type BouncedRecipient struct {
 	Recipient         string        `json:"recipient"`
 	FinalRecipient    string        `json:"final_recipient,omitempty"`
 	OriginalRecipient string        `json:"original_recipient,omitempty"`
-	Action            report.Action `json:"action"`
+	Action            bounce.Action `json:"action"`
 	Status            string        `json:"status"`
 	StatusComment     string        `json:"status_comment,omitempty"`
 	Diagnostic        string        `json:"diagnostic"`

@@ -6,9 +6,6 @@ import (
 	"github.com/postrider-mta/postrider/event"
 )
 
-// complainedType: the reader called the message spam.
-const complainedType event.Type = "complained"
-
 // count adds records to the statistics, in one transaction with the cursor.
 // Those counted before are passed over.
 func (s *Store) count(records []event.Record) error {
@@ -110,7 +107,7 @@ func (b *batch) add(e *event.Event) error {
 		return b.addClick(e, at)
 	case event.Unsubscribed:
 		b.once(e, markUnsubscribed, &row.readers[unsubscribed])
-	case complainedType:
+	case event.Complained:
 		b.once(e, markComplained, &row.readers[complained])
 	default:
 		addMail(e, row)
@@ -131,7 +128,7 @@ func (b *batch) repeated(e *event.Event) bool {
 
 func readerEvent(t event.Type) bool {
 	switch t {
-	case event.Opened, event.Clicked, event.Unsubscribed, complainedType:
+	case event.Opened, event.Clicked, event.Unsubscribed, event.Complained:
 		return true
 	}
 	return false

@@ -110,7 +110,7 @@ func (m *model) add(e *event.Event, messageAt time.Time) {
 		if first("u") {
 			row.readers[unsubscribed]++
 		}
-	case complainedType:
+	case event.Complained:
 		if first("s") {
 			row.readers[complained]++
 		}
@@ -150,7 +150,7 @@ func drawWorld(r *rapid.T) *world {
 	}
 	kinds := []event.Type{
 		event.Accepted, event.Delivered, event.Deferred, event.Bounced, event.Expired, event.Dropped,
-		event.Opened, event.Opened, event.Clicked, event.Clicked, event.Clicked, event.Unsubscribed, complainedType,
+		event.Opened, event.Opened, event.Clicked, event.Clicked, event.Clicked, event.Unsubscribed, event.Complained,
 	}
 	for n := range rapid.IntRange(0, 80).Draw(r, "events") {
 		e := rapid.SampledFrom(messages).Draw(r, "message")

@@ -45,7 +45,7 @@ func rooms() map[string]room {
 		"mta/tlsreport":           {4, []string{"internal/datafolder", values}},
 		"mta/bounce":              {4, []string{values}},
 		"mta/bounce/report":       {4, []string{"mta/bounce", values}},
-		"mta/bounce/dsn":          {4, []string{values}},
+		"mta/bounce/dsn":          {4, []string{"mta/bounce", values}},
 		"mta/bounce/verp":         {4, []string{values}},
 
 		"tracking":         {3, []string{"tracking/...", "event", values}},

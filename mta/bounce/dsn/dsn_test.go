@@ -57,23 +57,23 @@ func notices(t *testing.T) map[string]dsn.Notice {
 		}
 		return n
 	}
-	failed := dsn.Outcome{Recipient: reader, Action: dsn.Failed, Reply: refused, RemoteMTA: "mx1.example.net", LastAttempt: at(10)}
-	delayed := dsn.Outcome{Recipient: other, Action: dsn.Delayed, Reason: "connection refused", LastAttempt: at(11), RetryUntil: at(23)}
+	failed := dsn.Outcome{Recipient: reader, Action: bounce.Failed, Reply: refused, RemoteMTA: "mx1.example.net", LastAttempt: at(10)}
+	delayed := dsn.Outcome{Recipient: other, Action: bounce.Delayed, Reason: "connection refused", LastAttempt: at(11), RetryUntil: at(23)}
 	foreign := mail.Recipient{Address: address(t, "usér@bücher.example"), OriginalType: "utf-8", Original: "usér@bücher.example"}
 	return map[string]dsn.Notice{
 		"failed":      with(nil, failed),
 		"failed-full": with(func(n *dsn.Notice) { n.Envelope.Return = "FULL" }, failed),
 		"too-large":   with(func(n *dsn.Notice) { n.Envelope.Return = "FULL"; n.MaxFull = 10 }, failed),
 		"delayed":     with(func(n *dsn.Notice) { n.Envelope.Return = "FULL" }, delayed),
-		"mixed":       with(nil, failed, delayed, dsn.Outcome{Recipient: other, Action: dsn.Relayed}, dsn.Outcome{Recipient: other, Action: dsn.Expanded}),
-		"delivered":   with(nil, dsn.Outcome{Recipient: reader, Action: dsn.Delivered, Reply: mail.Reply{Code: 250, Enhanced: mail.EnhancedCode{Class: 2}, Text: "queued"}, RemoteMTA: "mx1.example.net"}),
-		"expired":     with(nil, dsn.Outcome{Recipient: other, Action: dsn.Failed, Status: mail.EnhancedCode{Class: 4, Subject: 4, Detail: 7}, Reason: "it could not be delivered within 3 days; the last attempt ended with: connection refused"}),
+		"mixed":       with(nil, failed, delayed, dsn.Outcome{Recipient: other, Action: bounce.Relayed}, dsn.Outcome{Recipient: other, Action: bounce.Expanded}),
+		"delivered":   with(nil, dsn.Outcome{Recipient: reader, Action: bounce.Delivered, Reply: mail.Reply{Code: 250, Enhanced: mail.EnhancedCode{Class: 2}, Text: "queued"}, RemoteMTA: "mx1.example.net"}),
+		"expired":     with(nil, dsn.Outcome{Recipient: other, Action: bounce.Failed, Status: mail.EnhancedCode{Class: 4, Subject: 4, Detail: 7}, Reason: "it could not be delivered within 3 days; the last attempt ended with: connection refused"}),
 		"utf8": with(func(n *dsn.Notice) {
 			n.Envelope.SMTPUTF8 = true
 			n.Envelope.From = address(t, "käufer@example.com")
 			n.Original = []byte("Message-ID: <2@x>\r\nSubject: grüße\r\n\r\nhello\r\n")
-		}, dsn.Outcome{Recipient: foreign, Action: dsn.Failed, Reply: mail.Reply{Code: 550, Text: "unbekannter Empfänger"}}),
-		"utf8-escaped": with(nil, dsn.Outcome{Recipient: foreign, Action: dsn.Failed, Reply: mail.Reply{Code: 550, Text: "unbekannter Empfänger"}}),
+		}, dsn.Outcome{Recipient: foreign, Action: bounce.Failed, Reply: mail.Reply{Code: 550, Text: "unbekannter Empfänger"}}),
+		"utf8-escaped": with(nil, dsn.Outcome{Recipient: foreign, Action: bounce.Failed, Reply: mail.Reply{Code: 550, Text: "unbekannter Empfänger"}}),
 	}
 }
 
@@ -243,7 +243,7 @@ func TestRefuses(t *testing.T) {
 		"action": {func(n *dsn.Notice) {
 			n.Outcomes = []dsn.Outcome{{Recipient: good.Outcomes[0].Recipient, Action: "lost"}}
 		}, dsn.ErrNotice},
-		"no recipient": {func(n *dsn.Notice) { n.Outcomes = []dsn.Outcome{{Action: dsn.Failed}} }, dsn.ErrNotice},
+		"no recipient": {func(n *dsn.Notice) { n.Outcomes = []dsn.Outcome{{Action: bounce.Failed}} }, dsn.ErrNotice},
 	} {
 		n := good
 		c.change(&n)
@@ -271,7 +271,7 @@ func TestWanted(t *testing.T) {
 		{usual | mail.NotifySuccess, 0, "failed delayed delivered relayed expanded"},
 	} {
 		var told []string
-		for _, action := range []dsn.Action{dsn.Failed, dsn.Delayed, dsn.Delivered, dsn.Relayed, dsn.Expanded, "lost"} {
+		for _, action := range []bounce.Action{bounce.Failed, bounce.Delayed, bounce.Delivered, bounce.Relayed, bounce.Expanded, "lost"} {
 			if dsn.Wanted(c.notify, c.otherwise, action) {
 				told = append(told, string(action))
 			}
@@ -285,7 +285,7 @@ func TestWanted(t *testing.T) {
 func TestSelect(t *testing.T) {
 	n := notices(t)["mixed"]
 	n.Outcomes[1].Recipient.Notify = mail.NotifyNever
-	if got := dsn.Select(n.Envelope, mail.NotifyFailure|mail.NotifyDelay, n.Outcomes); len(got) != 1 || got[0].Action != dsn.Failed {
+	if got := dsn.Select(n.Envelope, mail.NotifyFailure|mail.NotifyDelay, n.Outcomes); len(got) != 1 || got[0].Action != bounce.Failed {
 		t.Errorf("%+v", got)
 	}
 	if got := dsn.Select(mail.Envelope{}, mail.NotifyFailure, n.Outcomes); got != nil {
@@ -330,7 +330,7 @@ func TestAnything(t *testing.T) {
 		for range rapid.IntRange(1, 4).Draw(t, "outcomes") {
 			n.Outcomes = append(n.Outcomes, dsn.Outcome{
 				Recipient: mail.Recipient{Address: address(t, locals.Draw(t, "to")+"@example.net"), OriginalType: rapid.SampledFrom([]string{"", "rfc822", "utf-8"}).Draw(t, "type"), Original: text("orcpt")},
-				Action:    rapid.SampledFrom([]dsn.Action{dsn.Failed, dsn.Delayed, dsn.Delivered, dsn.Relayed, dsn.Expanded}).Draw(t, "action"),
+				Action:    rapid.SampledFrom([]bounce.Action{bounce.Failed, bounce.Delayed, bounce.Delivered, bounce.Relayed, bounce.Expanded}).Draw(t, "action"),
 				Reply:     mail.Reply{Code: rapid.SampledFrom([]int{0, 250, 450, 550}).Draw(t, "code"), Text: text("reply")}, RemoteMTA: text("mta"), Reason: text("reason"),
 			})
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/mta/bounce"
 )
 
 // status writes the fields for programs (RFC 3464 section 2).
@@ -42,7 +43,7 @@ func (f *fieldWriter) recipient(o Outcome) {
 	if !o.LastAttempt.IsZero() {
 		f.field("Last-Attempt-Date", date(o.LastAttempt))
 	}
-	if o.Action == Delayed && !o.RetryUntil.IsZero() {
+	if o.Action == bounce.Delayed && !o.RetryUntil.IsZero() {
 		f.field("Will-Retry-Until", date(o.RetryUntil))
 	}
 }
@@ -59,12 +60,12 @@ func orElse(first, second string) string {
 func status(o Outcome) mail.EnhancedCode {
 	class := 2
 	switch o.Action {
-	case Failed:
+	case bounce.Failed:
 		class = 5
 		if o.Reply.Code/100 == 4 {
 			class = 4 // tried until it expired
 		}
-	case Delayed:
+	case bounce.Delayed:
 		class = 4
 	}
 	switch {

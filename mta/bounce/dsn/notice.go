@@ -5,22 +5,7 @@ import (
 	"time"
 
 	"github.com/postrider-mta/postrider/internal/mail"
-)
-
-// Action is what became of a recipient (RFC 3464 section 2.3.3).
-type Action string
-
-const (
-	// Failed: given up.
-	Failed Action = "failed"
-	// Delayed: still tried.
-	Delayed Action = "delayed"
-	// Delivered: in the mailbox.
-	Delivered Action = "delivered"
-	// Relayed: handed to a system that sends no DSNs.
-	Relayed Action = "relayed"
-	// Expanded: handed to the members of a list.
-	Expanded Action = "expanded"
+	"github.com/postrider-mta/postrider/mta/bounce"
 )
 
 // Notice is what a DSN is made of.
@@ -47,7 +32,7 @@ type Notice struct {
 // Outcome is what became of one recipient.
 type Outcome struct {
 	Recipient mail.Recipient
-	Action    Action
+	Action    bounce.Action
 	// Status is written as it is; where it is zero, it is made of the reply and
 	// the action.
 	Status mail.EnhancedCode

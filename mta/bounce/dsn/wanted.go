@@ -1,11 +1,14 @@
 package dsn
 
-import "github.com/postrider-mta/postrider/internal/mail"
+import (
+	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/mta/bounce"
+)
 
 // Wanted reports whether a recipient's outcome is told to the sender: by NOTIFY
 // (RFC 3461 section 4.1) or, where it was not given, by a default such as
 // NotifyFailure|NotifyDelay. A default of zero or NotifyNever tells nothing.
-func Wanted(notify, otherwise mail.Notify, action Action) bool {
+func Wanted(notify, otherwise mail.Notify, action bounce.Action) bool {
 	if notify == 0 {
 		notify = otherwise
 	}
@@ -15,13 +18,13 @@ func Wanted(notify, otherwise mail.Notify, action Action) bool {
 
 // conditionOf is under which condition an action is told. Relayed and expanded
 // stand for success (RFC 3461 section 5.2.2).
-func conditionOf(action Action) (condition mail.Notify, known bool) {
+func conditionOf(action bounce.Action) (condition mail.Notify, known bool) {
 	switch action {
-	case Failed:
+	case bounce.Failed:
 		return mail.NotifyFailure, true
-	case Delayed:
+	case bounce.Delayed:
 		return mail.NotifyDelay, true
-	case Delivered, Relayed, Expanded:
+	case bounce.Delivered, bounce.Relayed, bounce.Expanded:
 		return mail.NotifySuccess, true
 	}
 	return 0, false

@@ -3,22 +3,24 @@ package dsn
 import (
 	"bytes"
 	"strings"
+
+	"github.com/postrider-mta/postrider/mta/bounce"
 )
 
 // section is what is said of all recipients with one action.
 type section struct {
-	action Action
+	action bounce.Action
 	text   string
 }
 
 // sections go from bad news to good.
 func sections() []section {
 	return []section{
-		{Failed, "Your message could not be delivered to the recipients below. It will not be tried again."},
-		{Delayed, "Your message has not been delivered yet to the recipients below. It is still being tried; there is nothing you need to do, and no need to send it again."},
-		{Delivered, "Your message was delivered to the recipients below."},
-		{Relayed, "Your message was passed on for the recipients below to a mail system that does not confirm delivery. You will hear nothing more unless something goes wrong."},
-		{Expanded, "Your message was passed on to all members of the lists below."},
+		{bounce.Failed, "Your message could not be delivered to the recipients below. It will not be tried again."},
+		{bounce.Delayed, "Your message has not been delivered yet to the recipients below. It is still being tried; there is nothing you need to do, and no need to send it again."},
+		{bounce.Delivered, "Your message was delivered to the recipients below."},
+		{bounce.Relayed, "Your message was passed on for the recipients below to a mail system that does not confirm delivery. You will hear nothing more unless something goes wrong."},
+		{bounce.Expanded, "Your message was passed on to all members of the lists below."},
 	}
 }
 
@@ -74,7 +76,7 @@ func because(o Outcome) []string {
 	case o.Reason != "":
 		lines = append(lines, "The reason: "+o.Reason)
 	}
-	if o.Action == Delayed && !o.RetryUntil.IsZero() {
+	if o.Action == bounce.Delayed && !o.RetryUntil.IsZero() {
 		lines = append(lines, "It is tried until "+date(o.RetryUntil)+".")
 	}
 	return lines

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/mta/bounce"
 )
 
 // Write makes a multipart/report of three parts (RFC 6522): words for people,
@@ -95,13 +96,13 @@ func date(t time.Time) string { return t.Format(time.RFC1123Z) }
 // subject says the worst.
 func subject(outcomes []Outcome) string {
 	for _, one := range []struct {
-		action Action
+		action bounce.Action
 		text   string
 	}{
-		{Failed, "Undelivered mail returned to sender"},
-		{Delayed, "Delayed mail (still being tried)"},
-		{Relayed, "Mail was passed on"},
-		{Expanded, "Mail was delivered to a list"},
+		{bounce.Failed, "Undelivered mail returned to sender"},
+		{bounce.Delayed, "Delayed mail (still being tried)"},
+		{bounce.Relayed, "Mail was passed on"},
+		{bounce.Expanded, "Mail was delivered to a list"},
 	} {
 		if slices.ContainsFunc(outcomes, func(o Outcome) bool { return o.Action == one.action }) {
 			return one.text
@@ -129,7 +130,7 @@ func (w *writer) part(media string, content []byte) {
 // failure (RFC 3461 section 4.3) and up to the size allowed.
 func (w *writer) returned() (media string, content []byte) {
 	n := w.notice
-	failed := slices.ContainsFunc(n.Outcomes, func(o Outcome) bool { return o.Action == Failed })
+	failed := slices.ContainsFunc(n.Outcomes, func(o Outcome) bool { return o.Action == bounce.Failed })
 	path := []byte("Return-Path: <" + n.Envelope.From.String() + ">\r\n")
 	top := header(n.Original)
 	global := !mail.IsASCII(top) || !mail.IsASCII(path)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/postrider-mta/postrider/mta/bounce"
 	"github.com/postrider-mta/postrider/mta/bounce/report"
 )
 
@@ -231,7 +232,7 @@ func testCorpusSuppressesNoOne(t *testing.T, reports map[string]report.Report, e
 			return l.Action != ""
 		})
 		for _, one := range r.Recipients {
-			if one.Suppresses && (r.Kind != report.DSN || one.Action != report.Failed || one.Bounce != report.Hard || strings.Contains(one.Status, ".7.")) {
+			if one.Suppresses && (r.Kind != report.DSN || one.Action != bounce.Failed || one.Bounce != report.Hard || strings.Contains(one.Status, ".7.")) {
 				t.Errorf("%s: %+v suppresses", e.File, one)
 			}
 			if one.Suppresses && e.Kind != "dsn-rfc3464" && len(e.Labels) > 0 && !bounced {

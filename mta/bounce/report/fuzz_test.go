@@ -21,7 +21,7 @@ func check(t *testing.T, r report.Report) {
 	for _, one := range r.Recipients {
 		texts = append(texts, one.Address, one.Status, one.Diagnostic, one.FinalRecipient, one.RemoteMTA)
 		if one.Suppresses {
-			if _, err := mail.ParseAddress(one.Address); err != nil || one.Bounce != report.Hard || one.Action != report.Failed && one.Action != "" || strings.HasPrefix(one.Status, "5.7.") {
+			if _, err := mail.ParseAddress(one.Address); err != nil || one.Bounce != report.Hard || one.Action != bounce.Failed && one.Action != "" || strings.HasPrefix(one.Status, "5.7.") {
 				t.Errorf("suppresses: %+v", one)
 			}
 		}

@@ -79,7 +79,7 @@ func (p *Parser) wordsFor(address string, s speech, found []mention, only bool) 
 // speaks of the address is hard, and only that suppresses.
 func (p *Parser) verdict(r *Recipient, e evidence) Verdict {
 	switch r.Action {
-	case Delivered, Relayed, Expanded:
+	case bounce.Delivered, bounce.Relayed, bounce.Expanded:
 		return Verdict{}
 	}
 	class := p.classify(r)
@@ -94,7 +94,7 @@ func (p *Parser) verdict(r *Recipient, e evidence) Verdict {
 
 // failed reports that the recipient was given up. Some leave the action out.
 func (r *Recipient) failed() bool {
-	return r.Action == Failed || r.Action == "" && strings.HasPrefix(r.Status, "5.")
+	return r.Action == bounce.Failed || r.Action == "" && strings.HasPrefix(r.Status, "5.")
 }
 
 // classify asks the table. The status counts only where the diagnostic says

@@ -43,7 +43,7 @@ func TestStandard(t *testing.T) {
 	r := parse(t, standard)
 	want := report.Recipient{
 		Address: "reader@example.net", FinalRecipient: "rfc822; reader@example.net", OriginalRecipient: "rfc822;Reader@example.net",
-		Action: report.Failed, Status: "5.1.1", StatusComment: "(no mailbox)", RemoteMTA: "dns; mx1.example.net",
+		Action: bounce.Failed, Status: "5.1.1", StatusComment: "(no mailbox)", RemoteMTA: "dns; mx1.example.net",
 		Diagnostic: "smtp; 550 5.1.1 <reader@example.net>: no such user",
 		Verdict:    report.Verdict{Category: bounce.InvalidRecipient, Bounce: report.Hard, Suppresses: true},
 	}
@@ -89,7 +89,7 @@ func TestDamaged(t *testing.T) {
 			t.Errorf("%s: %s, %+v", name, r.Kind, r.Recipients)
 			continue
 		}
-		if got := r.Recipients[0]; got.Address != "reader@example.net" || got.Action != report.Failed || got.Status != "5.1.1" || got.Bounce != report.Hard || !got.Suppresses {
+		if got := r.Recipients[0]; got.Address != "reader@example.net" || got.Action != bounce.Failed || got.Status != "5.1.1" || got.Bounce != report.Hard || !got.Suppresses {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
@@ -167,7 +167,7 @@ func TestGroups(t *testing.T) {
 		"twice":    "Final-Recipient: rfc822;a@x\nAction: failed\n\n--b\nContent-Type: message/delivery-status\n\nFinal-Recipient: rfc822;b@x\nAction: delayed\n",
 	} {
 		r := parse(t, multipart+statusOf+status+"\n--b--\n")
-		if len(r.Recipients) != 2 || r.Recipients[0].Action != report.Failed || r.Recipients[1].Address != "b@x" || r.Recipients[1].Action != report.Delayed {
+		if len(r.Recipients) != 2 || r.Recipients[0].Action != bounce.Failed || r.Recipients[1].Address != "b@x" || r.Recipients[1].Action != bounce.Delayed {
 			t.Errorf("%s: %+v", name, r.Recipients)
 		}
 	}

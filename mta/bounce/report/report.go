@@ -1,6 +1,8 @@
 package report
 
-import "github.com/postrider-mta/postrider/mta/bounce"
+import (
+	"github.com/postrider-mta/postrider/mta/bounce"
+)
 
 // Kind is what a message turned out to be.
 type Kind string
@@ -42,22 +44,6 @@ type Report struct {
 	Truncated bool
 }
 
-// Action is what became of a recipient (RFC 3464 section 2.3.3).
-type Action string
-
-const (
-	// Failed: given up.
-	Failed Action = "failed"
-	// Delayed: not yet, and still tried.
-	Delayed Action = "delayed"
-	// Delivered: in the mailbox.
-	Delivered Action = "delivered"
-	// Relayed: handed to a system that sends no DSNs.
-	Relayed Action = "relayed"
-	// Expanded: delivered to several others.
-	Expanded Action = "expanded"
-)
-
 // Recipient is what a report says of one address.
 type Recipient struct {
 	// Address is the final recipient without its type and brackets, or the
@@ -67,7 +53,7 @@ type Recipient struct {
 	// FinalRecipient and OriginalRecipient are the fields as they came, with
 	// their types; empty when absent.
 	FinalRecipient, OriginalRecipient string
-	Action                            Action
+	Action                            bounce.Action
 	// Status is the code of RFC 3463 alone, StatusComment what stood behind it.
 	Status, StatusComment string
 	// Diagnostic is the Diagnostic-Code field as it came or, where there is

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/postrider-mta/postrider/mta/bounce"
 )
 
 // hasRecipient reports a delivery-status with at least one recipient's field.
@@ -131,10 +133,10 @@ func unescapeUTF8(text string) string {
 }
 
 // readAction reads one of the five actions; others are none.
-func readAction(value string) Action {
+func readAction(value string) bounce.Action {
 	word, _, _ := strings.Cut(strings.TrimSpace(strings.ToLower(value)), " ")
-	switch action := Action(strings.TrimRight(word, ";,.(")); action {
-	case Failed, Delayed, Delivered, Relayed, Expanded:
+	switch action := bounce.Action(strings.TrimRight(word, ";,.(")); action {
+	case bounce.Failed, bounce.Delayed, bounce.Delivered, bounce.Relayed, bounce.Expanded:
 		return action
 	}
 	return ""

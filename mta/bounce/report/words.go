@@ -3,6 +3,8 @@ package report
 import (
 	"slices"
 	"strings"
+
+	"github.com/postrider-mta/postrider/mta/bounce"
 )
 
 // isBounce decides from words alone. Who bears the sign of an automatic reply
@@ -53,9 +55,9 @@ func (p *Parser) listen(words string) speech {
 
 // readWords finds recipients in a bounce that has no fields for them.
 func (p *Parser) readWords(n *notice) []Recipient {
-	action := Failed
+	action := bounce.Failed
 	if p.patterns.delay.MatchString(n.subject) || p.patterns.delay.MatchString(n.words) {
-		action = Delayed
+		action = bounce.Delayed
 	}
 	s, inner := p.listen(n.words), p.inside(n)
 	var recipients []Recipient

@@ -14,7 +14,7 @@ func TestWords(t *testing.T) {
 	const back = "Return-Path: <shop@example.com>\nReceived: from a by b\nMessage-ID: <7@example.com>\nFrom: shop@example.com\nTo: reader@example.net\n\nhello, somebody@example.org: 550 5.1.1 user unknown\n"
 	for name, c := range map[string]struct {
 		message  string
-		action   report.Action
+		action   bounce.Action
 		status   string
 		category bounce.Category
 		strength report.Strength
@@ -22,52 +22,52 @@ func TestWords(t *testing.T) {
 		"qmail": {
 			from + "Subject: failure notice\n\nHi. This is the qmail-send program at mx.example.net.\nI'm afraid I wasn't able to deliver your message to the following addresses.\n\n" +
 				"<reader@example.net>:\nSorry, no mailbox here by that name. (#5.1.1)\n\n--- Below this line is a copy of the message.\n\n" + back,
-			report.Failed, "5.1.1", bounce.InvalidRecipient, report.Hard,
+			bounce.Failed, "5.1.1", bounce.InvalidRecipient, report.Hard,
 		},
 		"qmail, remote": {
 			from + "Subject: failure notice\n\nHi. This is the qmail-send program at mx.example.net.\n\n<reader@example.net>:\n192.0.2.1 does not like recipient.\nRemote host said: 550 no such user\nGiving up on 192.0.2.1.\n\n--- Below this line is a copy of the message.\n\n" + back,
-			report.Failed, "", bounce.InvalidRecipient, report.Hard,
+			bounce.Failed, "", bounce.InvalidRecipient, report.Hard,
 		},
 		"qmail, content": {
 			from + "Subject: failure notice\n\nHi. This is the qmail-send program at mx.example.net.\n\n<reader@example.net>:\n192.0.2.1 failed after I sent the message.\nRemote host said: 550 no such user\n\n--- Below this line is a copy of the message.\n\n" + back,
-			report.Failed, "", bounce.InvalidRecipient, report.Soft,
+			bounce.Failed, "", bounce.InvalidRecipient, report.Soft,
 		},
 		"Exim": {
 			from + "X-Failed-Recipients: reader@example.net\nAuto-Submitted: auto-replied\nSubject: Mail delivery failed: returning message to sender\n\n" +
 				"A message that you sent could not be delivered.\n\n  reader@example.net\n    host mx.example.net [192.0.2.1]\n    SMTP error from remote mail server after RCPT TO:<reader@example.net>:\n    550 no such user here\n\n------ This is a copy of the message, including all the headers. ------\n\n" + back,
-			report.Failed, "", bounce.InvalidRecipient, report.Hard,
+			bounce.Failed, "", bounce.InvalidRecipient, report.Hard,
 		},
 		"a delay": {
 			from + "Subject: Delivery Status Notification (Delay)\n\nTHIS IS A WARNING MESSAGE ONLY.\n\nDelivery to the following recipient has been delayed:\n\n     reader@example.net\n\nThe error was: 450 4.2.2 mailbox full\n\n   ----- Message header follows -----\n\n" + back,
-			report.Delayed, "4.2.2", bounce.MailboxFull, report.Soft,
+			bounce.Delayed, "4.2.2", bounce.MailboxFull, report.Soft,
 		},
 		"one line": {
 			from + "Subject: Undeliverable Mail\n\nUser mailbox exceeds allowed size: reader@example.net\n\nOriginal message follows.\n\n" + back,
-			report.Failed, "", "", report.Soft,
+			bounce.Failed, "", "", report.Soft,
 		},
 		"a sentence": {
 			from + "Subject: Mail delivery failed\n\nThere was an error delivering your mail to <reader@example.net>.\n\nmx.example.net [192.0.2.1] did not like our RCPT TO:\n550 5.1.1 unknown\n\nMessage headers follow.\n\n" + back,
-			report.Failed, "5.1.1", bounce.InvalidRecipient, report.Hard,
+			bounce.Failed, "5.1.1", bounce.InvalidRecipient, report.Hard,
 		},
 		"a transcript": {
 			from + "Subject: Returned mail: User unknown\n\n   ----- Transcript of session follows -----\n>>> RCPT To:<reader@example.net>\n<<< 550 <reader@example.net>... User unknown\n550 <reader@example.net>... User unknown\n\n   ----- Unsent message follows -----\n" + back,
-			report.Failed, "", bounce.InvalidRecipient, report.Hard,
+			bounce.Failed, "", bounce.InvalidRecipient, report.Hard,
 		},
 		"nobody named": {
 			from + "Subject: Undeliverable Message\n\nMessage could not be delivered to mobile.\n\n" + back,
-			report.Failed, "", "", report.Soft,
+			bounce.Failed, "", "", report.Soft,
 		},
 		"HTML": {
 			from + "Subject: Undeliverable: hello\nContent-Type: text/html\nContent-Transfer-Encoding: quoted-printable\n\n<html><style>a@b{}</style><p>Delivery has failed to these recipients:</p><div>reader@example.net</div><p>Remote Server returned =27550 5.1.10 not found=27</p></html>\n",
-			report.Failed, "5.1.10", bounce.InvalidRecipient, report.Hard,
+			bounce.Failed, "5.1.10", bounce.InvalidRecipient, report.Hard,
 		},
 		"no fields in its status": {
 			multipart + statusOf + "This message was undeliverable:\n\n<reader@example.net> has restricted SMS e-mail\n\n--b\nContent-Type: message/rfc822\n\n" + back + "\n--b--\n",
-			report.Failed, "", bounce.Policy, report.Soft,
+			bounce.Failed, "", bounce.Policy, report.Soft,
 		},
 		"a mailing list": {
 			"From: list-admin@example.net\nTo: shop@example.com\nSubject: You are not member (list ML)\n\nYou are not a member of this mailing list <reader@example.net>.\n",
-			report.Failed, "", "", report.Soft,
+			bounce.Failed, "", "", report.Soft,
 		},
 	} {
 		r := parse(t, c.message)
