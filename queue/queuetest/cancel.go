@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postrider-mta/postrider/event"
@@ -137,15 +138,17 @@ func testCancelConcurrent(t *trial) {
 }
 
 // A cancel has one place in the order of accepts: of messages that one client
-// hands in one after the other, it ends the first few and none behind them.
+// hands in one after the other, it ends the first few and none behind them. The
+// clients go on until it is done.
 func testCancelAmongAccepts(t *trial) {
-	const clients, messages = 4, 60
+	const clients, before, most = 4, 20, 5000
 	all := make([][]*queue.Submission, clients)
 	begin := make(chan struct{})
+	var done atomic.Bool
 	var wait sync.WaitGroup
 	for n := range clients {
 		wait.Go(func() {
-			for i := range messages {
+			for i := 0; i < most && (i <= before || !done.Load()); i++ {
 				s := t.submission("a@one.example", "b@two.example", "c@two.example")
 				s.Message.Campaign = "spring"
 				if err := t.Store().Accept(t.Context(), s); err != nil {
@@ -153,7 +156,7 @@ func testCancelAmongAccepts(t *trial) {
 					return
 				}
 				all[n] = append(all[n], s)
-				if n == 0 && i == messages/3 {
+				if n == 0 && i == before {
 					close(begin)
 				}
 			}
@@ -163,6 +166,7 @@ func testCancelAmongAccepts(t *trial) {
 	if _, err := t.Store().Cancel(t.Context(), queue.Selector{Campaign: "spring"}, "withdrawn"); err != nil {
 		t.Errorf("Cancel: %v", err)
 	}
+	done.Store(true)
 	wait.Wait()
 	owed := map[queue.RecipientID]bool{}
 	for _, e := range t.list(queue.Selector{}, 1000) {
@@ -182,7 +186,7 @@ func testCancelAmongAccepts(t *trial) {
 				t.Fatalf("%s is cancelled for some of its recipients", s.Message.ID)
 			case left == 0 && spared:
 				t.Fatalf("%s is cancelled, and one that came before it is not", s.Message.ID)
-			case left > 0 && n == 0 && i <= messages/3:
+			case left > 0 && n == 0 && i <= before:
 				t.Fatalf("%s is not cancelled", s.Message.ID)
 			}
 			spared = left > 0

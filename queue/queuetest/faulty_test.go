@@ -417,7 +417,7 @@ func (q queueByQueue) Cancel(ctx context.Context, x queue.Selector, reason strin
 		if n += got; err != nil {
 			return n, err
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(5 * time.Millisecond)
 	}
 	return n, err
 }

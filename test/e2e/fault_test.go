@@ -22,18 +22,22 @@ import (
 
 // faultSettings make a daemon write often, so that a fault is met soon.
 func faultSettings(disk string) settings {
-	return settings{dataDir: disk, queue: "retry_first = \"1500ms\"\nretry_max = \"1500ms\"\nsegment_size = \"1MB\"\ncheckpoint_interval = \"100ms\"\ncheckpoint_size = \"256KB\"\n"}
+	return settings{dataDir: disk, queue: "retry_first = \"3s\"\nretry_max = \"3s\"\nsegment_size = \"1MB\"\ncheckpoint_interval = \"100ms\"\ncheckpoint_size = \"256KB\"\n"}
 }
 
-// gate is a mail exchanger that takes mail when it is told to.
+// gate is a mail exchanger that takes mail when it is told to. While it is
+// patient, mail waits at it instead of being turned away.
 type gate struct {
 	*testmx.Server
-	open atomic.Bool
+	open, patient atomic.Bool
 }
 
 func newGate(w *world) *gate {
 	g := &gate{}
 	g.Server = w.domain("reader.example", testmx.Options{OnMessage: func(*testmx.Message) error {
+		for g.patient.Load() && !g.open.Load() && w.Context().Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
 		if g.open.Load() {
 			return nil
 		}
@@ -154,17 +158,10 @@ func (w *world) fault(g *gate, t *taken, text string, begin func() (end func()))
 		}
 	}
 	w.await("all wait for another attempt", func() bool { return strings.Count(w.log(), "type=deferred") >= 5 })
-	end := begin()
 	// What is deferred under the fault cannot be written, and waits for its end.
-	g.open.Store(true)
-	w.await("mail is refused", func() bool {
-		err := w.offer(t)
-		if err != nil {
-			mustRefuse(w, text, err, 452, "4.3.1")
-		}
-		return err != nil
-	})
-	w.await("what waits is sent", func() bool { return len(g.Messages()) > 0 })
+	g.patient.Store(true)
+	end := begin()
+	w.sendsUnderFault(g, t, text)
 	for range 3 {
 		mustRefuse(w, text, w.offer(t), 452, "4.3.1")
 	}
@@ -176,6 +173,21 @@ func (w *world) fault(g *gate, t *taken, text string, begin func() (end func()))
 	}
 	end()
 	w.recovered(g, t)
+}
+
+// sendsUnderFault expects that new mail is refused and what waits is sent.
+func (w *world) sendsUnderFault(g *gate, t *taken, text string) {
+	w.Helper()
+	g.open.Store(true)
+	g.patient.Store(false)
+	w.await("mail is refused", func() bool {
+		err := w.offer(t)
+		if err != nil {
+			mustRefuse(w, text, err, 452, "4.3.1")
+		}
+		return err != nil
+	})
+	w.await("what waits is sent", func() bool { return len(g.Messages()) > 0 })
 }
 
 // recovered expects that the fault has passed without a restart, and that a
@@ -268,15 +280,9 @@ func TestFileSystemThatTurnsReadOnly(t *testing.T) {
 		}
 	}
 	w.await("all wait for another attempt", func() bool { return strings.Count(w.log(), "type=deferred") >= 5 })
+	g.patient.Store(true)
 	breakDown()
-	g.open.Store(true)
-	w.await("mail is refused", func() bool {
-		err := w.offer(all)
-		if err != nil {
-			mustRefuse(w, "a read-only file system", err, 452, "4.3.1")
-		}
-		return err != nil
-	})
+	w.sendsUnderFault(g, all, "a read-only file system")
 	if why := w.ready(); !strings.Contains(why, "read-only file system") {
 		t.Errorf("/readyz says %q", why)
 	}
@@ -469,7 +475,7 @@ func TestPagesDamagedUnderTheDaemon(t *testing.T) {
 	g := newGate(w)
 	other := w.domain("other.example", testmx.Options{})
 	s := faultSettings("")
-	s.queue = strings.ReplaceAll(s.queue, "1500ms", "3s")
+	s.queue = strings.ReplaceAll(s.queue, "3s", "3s")
 	w.start(s)
 	all := &taken{}
 	const stored = 150
@@ -539,7 +545,7 @@ func TestMissingSegmentIsLookedForUntilItIsBack(t *testing.T) {
 	w := newWorld(t)
 	g := newGate(w)
 	s := faultSettings("")
-	s.queue = strings.ReplaceAll(s.queue, "1500ms", "2s")
+	s.queue = strings.ReplaceAll(s.queue, "3s", "2s")
 	w.start(s)
 	all := &taken{}
 	segment := filepath.Join(w.dir, "data", "journal", "00000001")
