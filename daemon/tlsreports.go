@@ -59,10 +59,11 @@ func (d *daemon) submitReport(ctx context.Context, from, to mail.Address, messag
 	return err
 }
 
-// observe counts a connection. Those of the reports themselves do not count.
+// observe counts a connection. Those of the reports themselves do not count,
+// nor those that no policy was applied to by the message's wish.
 func (d *daemon) observe(h delivery.Handshake) {
 	from := d.config.Load().TLSReports.From
-	if d.reports == nil || h.From.String() == from {
+	if d.reports == nil || h.From.String() == from || h.Host.TLS.Waived {
 		return
 	}
 	for _, f := range h.Findings {

@@ -35,7 +35,7 @@ func command(ctx context.Context) error {
 	flag.StringVar(&b.binary, "binary", "bin/postrider", "the daemon to measure")
 	flag.StringVar(&b.dir, "dir", os.TempDir(), "a folder on the disk to measure on")
 	flag.IntVar(&b.queues, "queues", 5000, "queues that the recipients are spread over")
-	flag.IntVar(&b.operations, "operations", 40_000, "operations in each measurement of the store alone")
+	flag.IntVar(&b.operations, "operations", 200_000, "operations in each measurement of the store alone")
 	flag.Parse()
 	var err error
 	if b.binary, err = filepath.Abs(b.binary); err != nil {

@@ -16,6 +16,10 @@ type Envelope struct {
 	// RequireTLS is REQUIRETLS (RFC 8689): only under TLS to a server that proved
 	// who it is, and hands the demand on.
 	RequireTLS bool `json:"require_tls,omitempty"`
+	// WaiveTLS is what the message's field TLS-Required: No asks for (RFC 8689
+	// section 5): to arrive matters more than the TLS policies of the recipient's
+	// domain. It is never set beside RequireTLS.
+	WaiveTLS bool `json:"waive_tls,omitempty"`
 	// Return is RET (RFC 3461 section 4.3): FULL, HDRS or empty.
 	Return string `json:"return,omitempty"`
 	// ID is ENVID (RFC 3461 section 4.4), decoded.

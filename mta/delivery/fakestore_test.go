@@ -49,6 +49,7 @@ type letter struct {
 	tenant, stream string
 	pool           string
 	requireTLS     bool
+	waiveTLS       bool
 	maxAge         time.Duration
 	body           string
 }
@@ -58,7 +59,7 @@ func (m *memory) accept(l letter, recipients ...string) queue.ID {
 	now := time.Now()
 	message := &queue.Message{
 		ID: queue.NewID(now), Tenant: l.tenant, Stream: l.stream, Accepted: now, Expires: now.Add(l.maxAge),
-		HeaderFrom: "sender.example", Pool: l.pool, Envelope: mail.Envelope{RequireTLS: l.requireTLS}, Size: int64(len(l.body)),
+		HeaderFrom: "sender.example", Pool: l.pool, Envelope: mail.Envelope{RequireTLS: l.requireTLS, WaiveTLS: l.waiveTLS}, Size: int64(len(l.body)),
 	}
 	if l.maxAge == 0 {
 		message.Expires = now.Add(24 * time.Hour)

@@ -118,8 +118,10 @@ func (s *site) supplyOf(key flowKey, o *outlet) *supply {
 // choose returns the lane that a recipient leaves by. The caller holds s.mu.
 func (s *site) choose(o *outlet, d *queue.Delivery) (*lane, error) {
 	by := o.leg
-	if demand := o.demand; d.Message.Envelope.RequireTLS && !demand.RequireTLS {
-		demand.RequireTLS = true
+	demand := o.demand
+	demand.RequireTLS = demand.RequireTLS || d.Message.Envelope.RequireTLS
+	demand.Waive = demand.Waive || d.Message.Envelope.WaiveTLS
+	if demand != o.demand {
 		by = newLeg(o.route.Under(demand))
 	}
 	pool, diverted := d.Message.Pool, false

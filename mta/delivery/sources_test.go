@@ -171,6 +171,31 @@ func TestOperatorDivertsMail(t *testing.T) {
 	})
 }
 
+func TestMessageThatWaivesPoliciesDoesSoForItselfAlone(t *testing.T) {
+	var floors []string
+	run(t, time.Minute, func(b *workbench) {
+		b.world.dial = func(_ netip.AddrPort, _ string, o smtpclient.Options) error {
+			floors = append(floors, o.TLS.String())
+			if o.TLS == mail.TLSVerified {
+				return &smtpclient.Error{Command: smtpclient.EHLO, Scope: mail.ScopeSite, Err: smtpclient.ErrHandshake}
+			}
+			return nil
+		}
+		b.world.via("d.example", "d.example", "mx.d.example")
+		b.world.routes["d.example"].Hosts[0].TLS = route.Protection{Floor: mail.TLSVerified, Policy: route.Policy{Type: route.PolicySTS}}
+		b.store.accept(letter{body: "x", waiveTLS: true}, "a@d.example")
+		b.store.accept(letter{body: "x"}, "b@d.example")
+	}, func(t *testing.T, b *workbench) {
+		wantCounts(t, b, map[event.Type]int{event.Delivered: 1})
+		if n := len(b.store.of(event.Deferred)); n == 0 {
+			t.Error("what the policy protects did not wait")
+		}
+		if got := fmt.Sprint(floors); !strings.Contains(got, "verified") || !strings.Contains(got, "opportunistic") {
+			t.Errorf("asked for %s", got)
+		}
+	})
+}
+
 func TestDemandOfOneMessageHoldsForItAlone(t *testing.T) {
 	var floors []string
 	run(t, time.Minute, func(b *workbench) {

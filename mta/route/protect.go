@@ -40,7 +40,10 @@ func (r *Router) protect(ctx context.Context, route *Route, candidates []candida
 		}
 		if judged.judge() {
 			route.Hosts = append(route.Hosts, judged.host)
-		} else if judged.failure != nil {
+		} else {
+			route.Barred = append(route.Barred, judged.host)
+		}
+		if judged.failure != nil {
 			causes = append(causes, judged.failure)
 		}
 		route.Findings = append(route.Findings, judged.findings...)

@@ -1,8 +1,10 @@
 package route
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/postrider-mta/postrider/internal/mail"
@@ -25,6 +27,8 @@ type Protection struct {
 	// Policy is the one that was found for the host, whether it is enforced or
 	// not.
 	Policy Policy
+	// Waived: the message did without the policies; they have no result.
+	Waived bool
 	// Reason says in words what the protection rests on.
 	Reason string
 
@@ -105,15 +109,19 @@ type Demand struct {
 	Floor mail.TLSFloor
 	// RequireTLS asks for RFC 8689.
 	RequireTLS bool
+	// Waive: the policies of the recipient's domain do not count (RFC 8689
+	// section 5); a Floor does.
+	Waive bool
 }
 
 // Under returns the route with every host's protection raised to what is
-// demanded; the route itself stays as it is. The floor of a static route is the
-// operator's and holds against every other, but not against REQUIRETLS.
+// demanded, or lowered where policies are waived; the route itself stays as it
+// is. The floor of a static route is the operator's and holds against every
+// other, but not against REQUIRETLS.
 func (r *Route) Under(d Demand) *Route {
 	raised := *r
-	raised.Hosts = make([]Host, len(r.Hosts))
-	for i, h := range r.Hosts {
+	raised.Hosts = r.usable(d)
+	for i, h := range raised.Hosts {
 		if r.Relay != nil {
 			h.TLS.Floor, h.TLS.fixed = r.Relay.TLS, true
 		}
@@ -121,6 +129,20 @@ func (r *Route) Under(d Demand) *Route {
 		raised.Hosts[i] = h
 	}
 	return &raised
+}
+
+// usable returns a copy of the hosts that may be used; without the policies
+// that are waived, and all of them then.
+func (r *Route) usable(d Demand) []Host {
+	if !d.Waive || d.RequireTLS || r.Relay != nil {
+		return slices.Clone(r.Hosts)
+	}
+	all := slices.Concat(r.Hosts, r.Barred)
+	slices.SortStableFunc(all, func(a, b Host) int { return cmp.Compare(a.Preference, b.Preference) })
+	for i := range all {
+		all[i].TLS = Protection{Waived: true, Reason: "the message waives TLS policies (TLS-Required: No)"}
+	}
+	return all
 }
 
 // strength orders floors: mail.TLSNone only says that nothing is asked for.

@@ -69,9 +69,42 @@ func TestUnder(t *testing.T) {
 		if p := required.Hosts[0].TLS; p.Floor != verified || !p.RequireTLS || distinct[required.Key()] {
 			t.Errorf("%s with REQUIRETLS: %+v, key %q", tc.domain, p, required.Key())
 		}
+		waived := found.Under(route.Demand{Waive: true})
+		want := opportunistic
+		if found.Relay != nil {
+			want = found.Relay.TLS
+		}
+		if p := waived.Hosts[0].TLS; p.Floor != want || p.Verify != nil {
+			t.Errorf("%s with TLS-Required: No: %+v", tc.domain, p)
+		}
+		if p := found.Under(route.Demand{Waive: true, RequireTLS: true}).Hosts[0].TLS; p.Floor != verified || !p.RequireTLS {
+			t.Errorf("%s with REQUIRETLS and TLS-Required: No: %+v", tc.domain, p)
+		}
+		if p := found.Under(route.Demand{Waive: true, Floor: verified}).Hosts[0].TLS; found.Relay == nil && p.Floor != verified {
+			t.Errorf("%s with TLS-Required: No under the operator's floor: %+v", tc.domain, p)
+		}
 		if found.Key() != before {
 			t.Errorf("%s: the route was changed", tc.domain)
 		}
+	}
+}
+
+func TestWhoWaivesPoliciesUsesBarredHosts(t *testing.T) {
+	i := newInternet(t)
+	i.port = 25
+	i.publish("a.example. 60 IN MX 1 other.plain.example.", "a.example. 60 IN MX 2 mx.plain.example.",
+		"mx.plain.example. 60 IN A 127.0.0.1", "other.plain.example. 60 IN A 127.0.0.2")
+	i.policy("a.example", "1", "enforce", "mx.plain.example")
+	found := mustRoute(t, i.router(nil), "a.example")
+	if len(found.Hosts) != 1 || found.Hosts[0].Name != "mx.plain.example" {
+		t.Fatalf("hosts %+v", found.Hosts)
+	}
+	waived := found.Under(route.Demand{Waive: true})
+	if len(waived.Hosts) != 2 || waived.Hosts[0].Name != "other.plain.example" || waived.Hosts[1].TLS.Floor != mail.TLSOpportunistic {
+		t.Errorf("hosts without the policy: %+v", waived.Hosts)
+	}
+	if waived.Key() == found.Key() || len(found.Hosts) != 1 {
+		t.Error("the two routes are not told apart")
 	}
 }
 

@@ -17,6 +17,8 @@ type Route struct {
 	Site string
 	// Hosts in the order in which they are to be tried; never empty.
 	Hosts []Host
+	// Barred are hosts that policies took out.
+	Barred []Host
 	// Relay holds for a static route; nil for one from DNS.
 	Relay *Relay
 	// Findings are what policies found wrong on the way, hosts that they took

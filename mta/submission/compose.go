@@ -60,6 +60,7 @@ func (d *draft) compose(b *body) (*queue.Submission, error) {
 		return nil, err
 	}
 	m.Envelope.EightBit = hasEightBit(message)
+	m.Envelope.WaiveTLS = !m.Envelope.RequireTLS && h.waivesTLS()
 	complete := b.prepend(h, d.header(h, m))
 	m.Size = int64(len(complete))
 	return &queue.Submission{Message: m, Recipients: d.recipients, Body: complete}, nil

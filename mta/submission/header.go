@@ -2,6 +2,7 @@ package submission
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/emersion/go-smtp"
 )
@@ -115,6 +116,16 @@ func (h header) has(name string) bool {
 	for _, f := range h.fields {
 		if f.is(name) && len(bytes.TrimSpace(f.value)) > 0 {
 			return true
+		}
+	}
+	return false
+}
+
+// waivesTLS reports TLS-Required: No (RFC 8689 section 5).
+func (h header) waivesTLS() bool {
+	for _, f := range h.fields {
+		if f.is("TLS-Required") {
+			return strings.EqualFold(strings.TrimSpace(f.unfolded()), "No")
 		}
 	}
 	return false

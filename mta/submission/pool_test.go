@@ -28,7 +28,28 @@ func TestRequireTLSIsTakenUnderTLSAlone(t *testing.T) {
 	c.say("DATA", "354")
 	c.send(simple + "\r\n.\r\n")
 	c.expect("250")
-	if !f.store.last(t).Message.Envelope.RequireTLS {
-		t.Error("the demand is lost")
+	if e := f.store.last(t).Message.Envelope; !e.RequireTLS || e.WaiveTLS {
+		t.Errorf("the demand is lost: %+v", e)
+	}
+	c.say("MAIL FROM:<sender@example.com> REQUIRETLS", "250")
+	c.say("RCPT TO:<a@example.net>", "250")
+	c.say("DATA", "354")
+	c.send("TLS-Required: No\r\n" + simple + "\r\n.\r\n")
+	c.expect("250")
+	if e := f.store.last(t).Message.Envelope; !e.RequireTLS || e.WaiveTLS {
+		t.Errorf("REQUIRETLS must win: %+v", e)
+	}
+}
+
+func TestTLSPoliciesAreWaived(t *testing.T) {
+	f := startTrusted(t)
+	c := f.greeted(0)
+	for field, want := range map[string]bool{
+		"": false, "TLS-Required: No\r\n": true, "tls-required:\r\n  no \r\n": true, "TLS-Required: Yes\r\n": false,
+	} {
+		c.message(field+simple, "250")
+		if got := f.store.last(t).Message.Envelope.WaiveTLS; got != want {
+			t.Errorf("%q: %v", field, got)
+		}
 	}
 }

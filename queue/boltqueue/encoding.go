@@ -20,6 +20,7 @@ const (
 	envelopeEightBit = 1 << iota
 	envelopeSMTPUTF8
 	envelopeRequireTLS
+	envelopeWaiveTLS
 )
 
 // appendMessage encodes a message, as the journal and the messages bucket hold
@@ -64,6 +65,9 @@ func appendEnvelope(b []byte, e *mail.Envelope) []byte {
 	if e.RequireTLS {
 		flags |= envelopeRequireTLS
 	}
+	if e.WaiveTLS {
+		flags |= envelopeWaiveTLS
+	}
 	b = append(b, flags)
 	b = appendString(b, e.Return)
 	return appendString(b, e.ID)
@@ -103,7 +107,7 @@ func (d *decoder) envelope() mail.Envelope {
 	e := mail.Envelope{From: d.address()}
 	flags := d.byte()
 	e.EightBit, e.SMTPUTF8 = flags&envelopeEightBit != 0, flags&envelopeSMTPUTF8 != 0
-	e.RequireTLS = flags&envelopeRequireTLS != 0
+	e.RequireTLS, e.WaiveTLS = flags&envelopeRequireTLS != 0, flags&envelopeWaiveTLS != 0
 	e.Return, e.ID = d.string(), d.string()
 	return e
 }
