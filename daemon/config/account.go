@@ -16,6 +16,13 @@ const (
 	DropSuppressed = "drop"
 )
 
+// Of what senders are told by DSN where no more is said.
+const (
+	notifyAsked = "asked"
+	// notifyOff is for marketing, where events take the place of DSNs.
+	notifyOff = "off"
+)
+
 // Tenant is a customer whose mail and contacts are kept apart from every
 // other's.
 type Tenant struct {
@@ -60,6 +67,8 @@ type Stream struct {
 	Unsubscribe bool `toml:"unsubscribe"`
 	// Suppressed recipients are refused at submission, or accepted and dropped.
 	Suppressed string `toml:"suppressed" oneof:"refuse drop"`
+	// Notify is of what senders are told by DSN.
+	Notify string `toml:"notify" oneof:"off asked failures delays"`
 	// TLS is the least protection on the way; Inherited for that of [delivery].
 	TLS string `toml:"tls" oneof:"default opportunistic none encrypted verified"`
 	// MaxAge is how long a recipient is tried; zero for [queue] max_age.
@@ -75,14 +84,15 @@ type Stream struct {
 
 func (s *Stream) setDefaults() {
 	s.Track, s.Weight, s.TLS, s.Suppressed = "none", 1, Inherited, refuseSuppressed
+	s.Notify = notifyAsked
 }
 
 // builtinStreams are what a tenant has without naming them, and the defaults
 // of those that it does name.
 func builtinStreams() []Stream {
 	return []Stream{
-		{Name: transactional, Track: "none", Weight: 4, TLS: Inherited, Suppressed: refuseSuppressed},
-		{Name: marketing, Track: "all", Unsubscribe: true, Weight: 1, TLS: Inherited, Suppressed: refuseSuppressed},
+		{Name: transactional, Track: "none", Weight: 4, TLS: Inherited, Suppressed: refuseSuppressed, Notify: notifyAsked},
+		{Name: marketing, Track: "all", Unsubscribe: true, Weight: 1, TLS: Inherited, Suppressed: refuseSuppressed, Notify: notifyOff},
 	}
 }
 

@@ -67,6 +67,8 @@ type Stream struct {
 	// DropSuppressed accepts recipients that may not be mailed and drops them
 	// when their turn comes; otherwise submission refuses them.
 	DropSuppressed bool
+	// Notices is of what senders are told by DSN.
+	Notices Notices
 	// TLS is the least protection on the way to mail exchangers.
 	TLS mail.TLSFloor
 	// MaxAge is how long a recipient is tried; zero for the queue's default.
