@@ -152,6 +152,9 @@ func (d *decoder) resolveStream(t *Tenant, at string, builtin Stream) {
 		if !d.isSet(key + ".notify") {
 			s.Notify = builtin.Notify
 		}
+		if !d.isSet(key + ".checks") {
+			s.Checks = builtin.Checks
+		}
 		if !d.isSet(key + ".weight") {
 			s.Weight = builtin.Weight
 		}

@@ -31,9 +31,10 @@ func rooms() map[string]room {
 		"daemon/offline":   {5, []string{below, "daemon/config"}},
 		"daemon/sink":      {5, []string{"internal/testmx", values}},
 
-		"mta/submission":          {4, []string{"mta/submission/password", "mta/submission/foreign", "queue", "internal/spelling", values}},
+		"mta/submission":          {4, []string{"mta/submission/password", "mta/submission/foreign", "mta/submission/bulk", "queue", "internal/spelling", values}},
 		"mta/submission/password": {4, nil},
 		"mta/submission/foreign":  {4, []string{values}},
+		"mta/submission/bulk":     {4, []string{values}},
 		"mta/delivery":            {4, []string{"mta/smtpclient", "mta/route", "mta/shape", "mta/source", "mta/bounce", "mta/bounce/dsn", "event", "queue", values}},
 		"mta/smtpclient":          {4, []string{values}},
 		"mta/smtpclient/proxy":    {4, nil},

@@ -104,11 +104,21 @@ func TestWanted(t *testing.T) {
 		notify mail.Notify
 		want   string // failed, delayed, relayed
 	}{
-		{"asked", 0, ""}, {"asked", f, "failed"}, {"asked", s, "relayed"}, {"asked", s | f | y, "failed delayed relayed"}, {"asked", never, ""},
-		{"off", s | f | y, ""}, {"off", 0, ""},
-		{"failures", 0, "failed"}, {"failures", y, "delayed"}, {"failures", never, ""},
-		{"delays", 0, "failed delayed"}, {"delays", f, "failed"}, {"delays", never, ""},
-		{"gone", f, "failed"}, {"gone", 0, ""},
+		{"asked", 0, ""},
+		{"asked", f, "failed"},
+		{"asked", s, "relayed"},
+		{"asked", s | f | y, "failed delayed relayed"},
+		{"asked", never, ""},
+		{"off", s | f | y, ""},
+		{"off", 0, ""},
+		{"failures", 0, "failed"},
+		{"failures", y, "delayed"},
+		{"failures", never, ""},
+		{"delays", 0, "failed delayed"},
+		{"delays", f, "failed"},
+		{"delays", never, ""},
+		{"gone", f, "failed"},
+		{"gone", 0, ""},
 	} {
 		var got []string
 		one := d.delivery(t, test.stream, test.notify)
@@ -138,9 +148,12 @@ func TestDelayIsToldOnce(t *testing.T) {
 		notBefore      time.Duration
 		want           bool
 	}{
-		{accepted: time.Hour}, {accepted: 3 * time.Hour, last: time.Hour},
-		{accepted: 4 * time.Hour, want: true}, {accepted: 5 * time.Hour, last: 2 * time.Hour, want: true},
-		{accepted: 9 * time.Hour, last: 4 * time.Hour}, {accepted: 50 * time.Hour, notBefore: 3 * time.Hour},
+		{accepted: time.Hour},
+		{accepted: 3 * time.Hour, last: time.Hour},
+		{accepted: 4 * time.Hour, want: true},
+		{accepted: 5 * time.Hour, last: 2 * time.Hour, want: true},
+		{accepted: 9 * time.Hour, last: 4 * time.Hour},
+		{accepted: 50 * time.Hour, notBefore: 3 * time.Hour},
 	} {
 		one.Message.Accepted, one.Last, one.Message.NotBefore = d.now.Add(-test.accepted), nil, time.Time{}
 		if test.last > 0 {
