@@ -27,11 +27,10 @@ selector = "s1"
 key = "key.pem"
 `)
 	const fields = "List-Unsubscribe: <https://shop.example/u>\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\nSubject: x\n\nunsubscribe\n"
-	check := func(message string, flags ...string) outcomeOf {
-		got := typed(t, message, append(append([]string{}, flags...), "check-message", "--config", config, "--stream", "marketing")...)
-		return outcomeOf{got.status, got.out, got.errors}
+	check := func(message string, flags ...string) result {
+		return typed(t, message, append(flags, "check-message", "--config", config, "--stream", "marketing")...)
 	}
-	if got := check("From: a@news.shop.example\n" + fields); got != (outcomeOf{0, "nothing found; stream marketing\n", ""}) {
+	if got := check("From: a@news.shop.example\n" + fields); got != (result{0, "nothing found; stream marketing\n", ""}) {
 		t.Errorf("%+v", got)
 	}
 	got := check("From: a@other.example\n" + fields)
@@ -47,9 +46,4 @@ key = "key.pem"
 	if got := check(""); got.status != exitFailure || !strings.Contains(got.errors, "empty") {
 		t.Errorf("%+v", got)
 	}
-}
-
-type outcomeOf struct {
-	status      int
-	out, errors string
 }

@@ -318,3 +318,22 @@ func TestOptions(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// FuzzAutomatic: whatever the message, its fields are read from its header
+// alone.
+func FuzzAutomatic(f *testing.F) {
+	f.Add("Auto-Submitted: auto-replied\r\n\r\n", "no")
+	f.Add("X:\n\tAuto-Submitted: x\n\n", "auto-generated")
+	f.Add(":\r\r\n \x00", "")
+	f.Fuzz(func(t *testing.T, header, value string) {
+		header, _, _ = strings.Cut(strings.ReplaceAll(header, "\r\n", "\n"), "\n\n")
+		header = strings.TrimRight(header, "\r\n")
+		body := "Auto-Submitted: auto-replied\r\n"
+		if isAutomatic([]byte("X: y\n"+header+"\n\n"+body)) != isAutomatic([]byte("X: y\n"+header+"\n\n")) {
+			t.Errorf("%q: the content counts", header)
+		}
+		if !isAutomatic([]byte("Auto-Submitted: auto-replied\n" + header)) {
+			t.Errorf("%q: the first field does not count", header)
+		}
+	})
+}

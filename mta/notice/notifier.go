@@ -93,7 +93,7 @@ func New(options Options) (*Notifier, error) {
 
 // Wanted reports whether the sender of d wants to know of an action: by NOTIFY,
 // or by the rule of the stream. The null reverse-path never does, so that no
-// DSN is about a DSN.
+// DSN is about a DSN; what fails without anybody to tell is counted here.
 func (n *Notifier) Wanted(d *queue.Delivery, action bounce.Action) bool {
 	m := d.Message
 	if m.Envelope.From.IsZero() {

@@ -88,7 +88,9 @@ func TestSendersAreTold(t *testing.T) {
 	w.domain("refusing.example", refusing("550 5.1.1 no such user here"))
 	w.domain("deaf.example", testmx.Options{Without: testmx.Extensions{DSN: true}})
 	reader := w.domain("reader.example", testmx.Options{Keep: true})
-	w.start(settings{rest: w.signs("mail.sender.example")})
+	later := testmx.Rule{Command: testmx.RCPT, Times: 8, Action: testmx.Action{Reply: "451 4.3.2 come back later"}}
+	w.domain("slow.example", testmx.Options{Rules: []testmx.Rule{later}})
+	w.start(settings{rest: "[dsn]\ndelay_after = \"1s\"\n" + w.signs("mail.sender.example")})
 
 	marked := func(mark string) string { return letter("Message-ID: <" + mark + "@sender.example>") }
 	asked := w.submit(marked("asked"), "<"+sender+"> RET=HDRS ENVID=order+2B7",
@@ -103,6 +105,7 @@ func TestSendersAreTold(t *testing.T) {
 		w.submit(marked("handed-on"), "<"+sender+"> ENVID=x", "<one@reader.example> NOTIFY=SUCCESS,FAILURE"),
 	}
 	w.submit(marked("relayed"), "<"+sender+">", "<one@deaf.example> NOTIFY=SUCCESS")
+	w.submit(marked("delayed"), "<"+sender+">", "<one@slow.example> NOTIFY=DELAY")
 	// Its report finds no home, and that is the end of it.
 	lost := w.submit(marked("lost"), "<nobody@refusing.example>", "<lost@refusing.example> NOTIFY=FAILURE")
 
@@ -115,7 +118,10 @@ func TestSendersAreTold(t *testing.T) {
 	}
 	w.awaitEvent(lost, event.Bounced)
 	w.settled()
-	if got := len(box.all()); got > 3 || len(box.about("<asked@")) == 0 || len(box.about("<relayed@")) != 1 {
+	if got := len(box.about("<delayed@")); got != 1 {
+		t.Errorf("%d reports of a delay, want one however often it was tried", got)
+	}
+	if got := len(box.all()); got > 4 || len(box.about("<asked@")) == 0 || len(box.about("<relayed@")) != 1 {
 		t.Errorf("%d reports, %d of them about the refusals and %d about what was relayed", got, len(box.about("<asked@")), len(box.about("<relayed@")))
 	}
 	w.checkReports(box.about("<asked@"))
@@ -124,7 +130,7 @@ func TestSendersAreTold(t *testing.T) {
 	}
 	_, metrics := w.ask(http.MethodGet, "http://"+w.health+"/metrics", "", "")
 	for _, line := range []string{
-		`postrider_dsn_written_total{action="failed"} 3`, `postrider_dsn_written_total{action="relayed"} 1`,
+		`postrider_dsn_written_total{action="failed"} 3`, `postrider_dsn_written_total{action="relayed"} 1`, `postrider_dsn_written_total{action="delayed"} 1`,
 		`postrider_dsn_skipped_total{reason="own"} 1`, `postrider_dsn_skipped_total{reason="automatic"} 1`, `postrider_dsn_skipped_total{reason="null_sender"} 1`,
 	} {
 		if !strings.Contains(metrics, line+"\n") {

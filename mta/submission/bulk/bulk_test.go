@@ -90,6 +90,7 @@ func TestRules(t *testing.T) {
 		{"no Feedback-ID", "Feedback-ID: spring:shop:abcde\n", "", ""},
 		{"no way out", "<a href=\"https://shop.example/u\">Unsubscribe</a>", "Bye.", "unsubscribe_link"},
 		{"German way out", ">Unsubscribe<", ">Newsletter ABMELDEN<", ""},
+		{"way out in Russian capitals", ">Unsubscribe<", ">ОТПИСАТЬСЯ<", ""},
 		{"Japanese way out", "<a href=\"https://shop.example/u\">Unsubscribe</a>", "<a href=\"x\">配信停止</a>", ""},
 		{"unknown way out", "utf-8\n\n<p>Hello. <a href=\"https://shop.example/u\">Unsubscribe</a></p>", "koi8-r\n\n<p>Hello</p>", ""},
 		{"attached way out", "text/html; charset=utf-8\n", "text/html\nContent-Disposition: attachment\n", "unsubscribe_link"},
