@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -112,8 +113,7 @@ func TestSendersAreTold(t *testing.T) {
 	w.awaitEvent(asked, event.Bounced)
 	for _, id := range quiet {
 		w.await("message "+id+" has ended", func() bool {
-			last := w.history(id)
-			return len(last) > 0 && final(last[len(last)-1].Type)
+			return slices.ContainsFunc(w.history(id), func(e event.Event) bool { return final(e.Type) })
 		})
 	}
 	w.awaitEvent(lost, event.Bounced)
