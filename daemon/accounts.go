@@ -124,13 +124,21 @@ func makeTenant(c *config.Config, t config.Tenant) (account.Tenant, error) {
 		if err != nil {
 			return tenant, err
 		}
+		notices, err := account.ParseNotices(s.Notify)
+		if err != nil {
+			return tenant, err
+		}
+		checks, err := makeChecks(s)
+		if err != nil {
+			return tenant, fmt.Errorf("stream %s: %w", s.Name, err)
+		}
 		windows, err := makeWindows(s)
 		if err != nil {
 			return tenant, fmt.Errorf("stream %s: %w", s.Name, err)
 		}
 		tenant.Streams[s.Name] = account.Stream{
 			Name: s.Name, Track: measured.Track, UTM: measured.UTM, UTMHosts: measured.UTMHosts, Unsubscribe: s.Unsubscribe, MaxAge: age, Weight: s.Weight, Windows: windows,
-			TLS: floor, DropSuppressed: s.Suppressed == config.DropSuppressed,
+			TLS: floor, Notices: notices, Checks: checks, MaxSize: int64(s.MaxSize), DropSuppressed: s.Suppressed == config.DropSuppressed,
 		}
 	}
 	return tenant, nil

@@ -24,9 +24,13 @@ func (d *daemon) startDelivery(c *config.Config) error {
 	if err != nil {
 		return err
 	}
+	notices, err := d.notices(c)
+	if err != nil {
+		return err
+	}
 	d.engine, err = delivery.New(delivery.Options{
 		Store: d.store, Router: d.router, Shaper: d.shaper,
-		Gate: &gate{d.suppress}, Renderer: renderer, Signer: d.signer,
+		Gate: &gate{d.suppress}, Renderer: renderer, Signer: d.signer, Notifier: notices,
 		Encode7Bit: mimetree.Encode7Bit,
 		Retry: queue.RetryPolicy{
 			First: c.Queue.RetryFirst, Factor: c.Queue.RetryFactor, Max: c.Queue.RetryMax, Jitter: c.Queue.RetryJitter,

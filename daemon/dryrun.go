@@ -110,11 +110,11 @@ func RunDry(ctx context.Context, configFile string, o DryRunOptions) (*DryRun, e
 	return render(c, directory, submitted)
 }
 
-// submit returns the message as the queue would have it.
-func (o DryRunOptions) submit(ctx context.Context, c *config.Config, directory *accounts) (*queue.Submission, error) {
+// injection is the message as a client would hand it in.
+func (o DryRunOptions) injection(c *config.Config, directory *accounts) (none submission.Injection, err error) {
 	reader, err := mail.ParseAddress(o.Recipient)
 	if err != nil {
-		return nil, fmt.Errorf("recipient: %w", err)
+		return none, fmt.Errorf("recipient: %w", err)
 	}
 	injection := submission.Injection{Tenant: o.Tenant, Recipients: []mail.Recipient{{Address: reader}}, Message: o.Message, Protocol: "local"}
 	if o.Stream != "" {
@@ -123,22 +123,35 @@ func (o DryRunOptions) submit(ctx context.Context, c *config.Config, directory *
 	if o.Credential != "" {
 		credential, ok := directory.Credential(o.Credential)
 		if !ok {
-			return nil, fmt.Errorf("the configuration has no credential %q", o.Credential)
+			return none, fmt.Errorf("the configuration has no credential %q", o.Credential)
 		}
 		if o.Tenant != "" && o.Tenant != credential.Tenant {
-			return nil, fmt.Errorf("credential %s belongs to tenant %s, not to %s", o.Credential, credential.Tenant, o.Tenant)
+			return none, fmt.Errorf("credential %s belongs to tenant %s, not to %s", o.Credential, credential.Tenant, o.Tenant)
 		}
 		injection.Tenant, injection.VendorHeaders = credential.Tenant, credential.VendorHeaders
 	}
 	if injection.Tenant == "" {
 		if len(c.Tenants) > 1 {
-			return nil, errors.New("the configuration has several tenants: name one with --tenant, or a --credential")
+			return none, errors.New("the configuration has several tenants: name one with --tenant, or a --credential")
 		}
 		injection.Tenant = c.Tenants[0].Name
 	}
+	return injection, nil
+}
+
+// submit returns the message as the queue would have it.
+func (o DryRunOptions) submit(ctx context.Context, c *config.Config, directory *accounts) (*queue.Submission, error) {
+	injection, err := o.injection(c, directory)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := drySigner(c, directory)
+	if err != nil {
+		return nil, err
+	}
 	store := &kept{}
 	server, err := submission.New(submission.Options{
-		Hostname: c.Hostname, Store: store, Accounts: directory, Limits: submissionLimits(c), MaxAge: c.Queue.MaxAge,
+		Hostname: c.Hostname, Store: store, Accounts: directory, Limits: submissionLimits(c), MaxAge: c.Queue.MaxAge, Aligned: keys.aligns,
 	})
 	if err != nil {
 		return nil, err

@@ -51,6 +51,13 @@ func (s *signer) Sign(ctx context.Context, tenant string, from mail.Domain, mess
 	return fields, err
 }
 
+// aligns reports whether mail from a domain gets a signature that aligns with
+// it.
+func (s *signer) aligns(tenant string, from mail.Domain) bool {
+	t, _ := s.accounts.Tenant(tenant)
+	return s.current.Load().Aligns(from, t.DKIMDomain)
+}
+
 // loadSigner reads the DKIM keys.
 func loadSigner(c *config.Config, logger *slog.Logger) (*dkim.Signer, error) {
 	var keys []dkim.Key

@@ -16,7 +16,7 @@ const clientGrace = 8 * time.Second
 func (d *daemon) startSubmission(c *config.Config) error {
 	options := submission.Options{
 		Hostname: c.Hostname, Store: d.store, Accounts: d.accounts, Limits: submissionLimits(c),
-		MaxAge: c.Queue.MaxAge, Suppressed: d.suppressed, Logger: d.logger, Metrics: d.metrics,
+		MaxAge: c.Queue.MaxAge, Suppressed: d.suppressed, Aligned: d.signer.aligns, Logger: d.logger, Metrics: d.metrics,
 	}
 	for _, l := range c.Listeners {
 		listener, err := d.listener(l)

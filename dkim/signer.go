@@ -94,6 +94,21 @@ func (s *Signer) aligned(domain mail.Domain) []Key {
 	return nil
 }
 
+// Aligns reports whether the keys that sign mail from a domain align with it
+// under DMARC's relaxed mode: those of the fallback domain may have the same
+// organisational domain.
+func (s *Signer) Aligns(from, fallback mail.Domain) bool {
+	if len(s.aligned(from)) > 0 {
+		return true
+	}
+	if len(s.aligned(fallback)) == 0 {
+		return false
+	}
+	organisation, err := publicsuffix.EffectiveTLDPlusOne(string(from))
+	other, otherErr := publicsuffix.EffectiveTLDPlusOne(string(fallback))
+	return err == nil && otherErr == nil && organisation == other
+}
+
 // Sign returns a DKIM-Signature header field for each key of from or else of
 // fallback, each ending in CRLF, to go before message; nil when there is no
 // key. The message has CRLF line ends and is not changed. An error that wraps

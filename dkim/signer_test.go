@@ -313,3 +313,27 @@ func FuzzSign(f *testing.F) {
 		}
 	})
 }
+
+// TestAligns tells whether what is signed is also aligned: a key of the
+// fallback domain signs any mail.
+func TestAligns(t *testing.T) {
+	signer := newSigner(t, bothKeys(t, "mail.example.com")...)
+	for _, test := range []struct {
+		from, fallback mail.Domain
+		want           bool
+	}{
+		{"mail.example.com", "", true},
+		{"a.mail.example.com", "", true},
+		{"example.com", "", false},
+		{"example.com", "mail.example.com", true},
+		{"shop.example.com", "mail.example.com", true},
+		{"example.org", "mail.example.com", false},
+		{"com", "mail.example.com", false},
+		{"example.com", "example.net", false},
+		{"", "mail.example.com", false},
+	} {
+		if got := signer.Aligns(test.from, test.fallback); got != test.want {
+			t.Errorf("%q with %q: %v", test.from, test.fallback, got)
+		}
+	}
+}

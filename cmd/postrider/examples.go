@@ -36,6 +36,7 @@ func examples() map[string]string {
 		"route":            "postrider route reader@example.net",
 		"classify":         "postrider classify < replies.txt",
 		"bounce parse":     "postrider bounce parse returned/*.eml",
+		"check-message":    "postrider check-message --stream marketing newsletter.eml",
 		"events tail":      "postrider events tail --type bounced,expired",
 		"stats":            "postrider stats --by day --campaign november --from 2026-11-01",
 		"suppress check":   "postrider suppress check --stream marketing reader@example.net",

@@ -46,30 +46,31 @@ type commands struct {
 	Socket string `help:"Admin socket of the running daemon." default:"/var/lib/postrider/admin.sock" env:"POSTRIDER_SOCKET" placeholder:"PATH"`
 	JSON   bool   `help:"Print JSON." name:"json"`
 
-	Serve     serveCommand     `cmd:"" help:"Run the daemon."`
-	Reload    reloadCommand    `cmd:"" help:"Make the running daemon read its configuration again."`
-	Send      sendCommand      `cmd:"" help:"Hand a message to the running daemon."`
-	Queue     queueCommand     `cmd:"" help:"Look at what is waiting, and change it."`
-	Why       whyCommand       `cmd:"" help:"Say why recipients are still waiting and when they are tried."`
-	Sites     sitesCommand     `cmd:"" help:"List destination sites with their connections and throttles."`
-	Site      siteCommand      `cmd:"" help:"Show one site: its limits, routes, connections and throttles."`
-	Sources   sourcesCommand   `cmd:"" help:"See the local ends that mail leaves from."`
-	Trace     traceCommand     `cmd:"" help:"Watch the SMTP dialogue with a site, over connections opened from now on."`
-	Throttles throttlesCommand `cmd:"" help:"See and lift what slows sites down."`
-	Route     routeCommand     `cmd:"" help:"Show how mail for an address leaves."`
-	Classify  classifyCommand  `cmd:"" help:"Say what SMTP replies mean, a JSON object for each line of standard input."`
-	Bounce    bounceCommand    `cmd:"" help:"Read what came back for mail that was sent."`
-	Events    eventsCommand    `cmd:"" help:"Read what happened."`
-	Stats     statsCommand     `cmd:"" help:"Show what was counted: mail, opens, clicks, unsubscribes and complaints."`
-	Suppress  suppressCommand  `cmd:"" help:"See and change who is not mailed."`
-	Privacy   privacyCommand   `cmd:"" help:"Find, export, rectify or erase what is kept of one person."`
-	Store     storeCommand     `cmd:"" help:"Check and repair the queue's files, while no daemon runs."`
-	Tracking  trackingCommand  `cmd:"" help:"Try out and read tracked links, and change their key."`
-	Config    configCommand    `cmd:"" help:"Check a configuration file."`
-	Password  passwordCommand  `cmd:"" help:"Hash a credential's password, read from standard input."`
-	DKIM      dkimCommand      `cmd:"" name:"dkim" help:"Make DKIM keys and check their DNS records."`
-	Sink      sinkCommand      `cmd:"" help:"Run a black-hole mail exchanger for tests and demonstrations."`
-	Version   versionCommand   `cmd:"" help:"Print the version of this program and of the running daemon."`
+	Serve        serveCommand        `cmd:"" help:"Run the daemon."`
+	Reload       reloadCommand       `cmd:"" help:"Make the running daemon read its configuration again."`
+	Send         sendCommand         `cmd:"" help:"Hand a message to the running daemon."`
+	Queue        queueCommand        `cmd:"" help:"Look at what is waiting, and change it."`
+	Why          whyCommand          `cmd:"" help:"Say why recipients are still waiting and when they are tried."`
+	Sites        sitesCommand        `cmd:"" help:"List destination sites with their connections and throttles."`
+	Site         siteCommand         `cmd:"" help:"Show one site: its limits, routes, connections and throttles."`
+	Sources      sourcesCommand      `cmd:"" help:"See the local ends that mail leaves from."`
+	Trace        traceCommand        `cmd:"" help:"Watch the SMTP dialogue with a site, over connections opened from now on."`
+	Throttles    throttlesCommand    `cmd:"" help:"See and lift what slows sites down."`
+	Route        routeCommand        `cmd:"" help:"Show how mail for an address leaves."`
+	Classify     classifyCommand     `cmd:"" help:"Say what SMTP replies mean, a JSON object for each line of standard input."`
+	Bounce       bounceCommand       `cmd:"" help:"Read what came back for mail that was sent."`
+	CheckMessage checkMessageCommand `cmd:"" name:"check-message" help:"Hold a message against the rules for bulk mail. Nothing is sent."`
+	Events       eventsCommand       `cmd:"" help:"Read what happened."`
+	Stats        statsCommand        `cmd:"" help:"Show what was counted: mail, opens, clicks, unsubscribes and complaints."`
+	Suppress     suppressCommand     `cmd:"" help:"See and change who is not mailed."`
+	Privacy      privacyCommand      `cmd:"" help:"Find, export, rectify or erase what is kept of one person."`
+	Store        storeCommand        `cmd:"" help:"Check and repair the queue's files, while no daemon runs."`
+	Tracking     trackingCommand     `cmd:"" help:"Try out and read tracked links, and change their key."`
+	Config       configCommand       `cmd:"" help:"Check a configuration file."`
+	Password     passwordCommand     `cmd:"" help:"Hash a credential's password, read from standard input."`
+	DKIM         dkimCommand         `cmd:"" name:"dkim" help:"Make DKIM keys and check their DNS records."`
+	Sink         sinkCommand         `cmd:"" help:"Run a black-hole mail exchanger for tests and demonstrations."`
+	Version      versionCommand      `cmd:"" help:"Print the version of this program and of the running daemon."`
 }
 
 // environment is what a subcommand works with.

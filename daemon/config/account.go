@@ -16,6 +16,13 @@ const (
 	DropSuppressed = "drop"
 )
 
+// Of what senders are told by DSN where no more is said.
+const (
+	notifyAsked = "asked"
+	// notifyOff is for marketing, where events take the place of DSNs.
+	notifyOff = "off"
+)
+
 // Tenant is a customer whose mail and contacts are kept apart from every
 // other's.
 type Tenant struct {
@@ -60,6 +67,14 @@ type Stream struct {
 	Unsubscribe bool `toml:"unsubscribe"`
 	// Suppressed recipients are refused at submission, or accepted and dropped.
 	Suppressed string `toml:"suppressed" oneof:"refuse drop"`
+	// Notify is of what senders are told by DSN.
+	Notify string `toml:"notify" oneof:"off asked failures delays"`
+	// Checks is what follows when a message breaks a rule for bulk mail, Check
+	// that for single ones, and MaxSize what the one about sizes allows; zero for
+	// all.
+	Checks  string `toml:"checks" oneof:"off warn enforce"`
+	Check   Checks `toml:"check"`
+	MaxSize Size   `toml:"max_size" min:"0B"`
 	// TLS is the least protection on the way; Inherited for that of [delivery].
 	TLS string `toml:"tls" oneof:"default opportunistic none encrypted verified"`
 	// MaxAge is how long a recipient is tried; zero for [queue] max_age.
@@ -75,14 +90,15 @@ type Stream struct {
 
 func (s *Stream) setDefaults() {
 	s.Track, s.Weight, s.TLS, s.Suppressed = "none", 1, Inherited, refuseSuppressed
+	s.Notify, s.Checks, s.Check = notifyAsked, checksOff, defaultChecks()
 }
 
 // builtinStreams are what a tenant has without naming them, and the defaults
 // of those that it does name.
 func builtinStreams() []Stream {
 	return []Stream{
-		{Name: transactional, Track: "none", Weight: 4, TLS: Inherited, Suppressed: refuseSuppressed},
-		{Name: marketing, Track: "all", Unsubscribe: true, Weight: 1, TLS: Inherited, Suppressed: refuseSuppressed},
+		{Name: transactional, Track: "none", Weight: 4, TLS: Inherited, Suppressed: refuseSuppressed, Notify: notifyAsked, Checks: checksOff, Check: defaultChecks()},
+		{Name: marketing, Track: "all", Unsubscribe: true, Weight: 1, TLS: Inherited, Suppressed: refuseSuppressed, Notify: notifyOff, Checks: checksWarn, Check: defaultChecks()},
 	}
 }
 

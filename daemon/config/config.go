@@ -45,6 +45,7 @@ type Config struct {
 	Admin       Admin        `toml:"admin" restart:"true"`
 	Events      Events       `toml:"events"`
 	Suppression Suppression  `toml:"suppression" restart:"true"`
+	DSN         DSN          `toml:"dsn" restart:"true"`
 	Statistics  Statistics   `toml:"statistics" restart:"true"`
 }
 
@@ -145,6 +146,16 @@ type Suppression struct {
 	// ever.
 	SoftFor time.Duration `toml:"soft_for" min:"0s" max:"3650d"`
 	HardFor time.Duration `toml:"hard_for" min:"0s" max:"3650d"`
+}
+
+// DSN bounds what senders are told of their mail.
+type DSN struct {
+	// DelayAfter is how long a recipient waits before its sender is told.
+	DelayAfter time.Duration `toml:"delay_after" min:"1s" max:"30d"`
+	// PerHour bounds the DSNs to one sender in an hour.
+	PerHour int `toml:"per_hour" min:"1" max:"1000000"`
+	// MaxReturned is the size up to which a message is returned whole.
+	MaxReturned Size `toml:"max_returned" min:"1KB" max:"100MB"`
 }
 
 // Tracking is the HTTP tracker.

@@ -20,6 +20,7 @@ func defaults() *Config {
 		Admin:       Admin{HTTP: "127.0.0.1:2580"},
 		Events:      Events{Retention: 30 * day},
 		Suppression: Suppression{SoftBounces: 5, SoftSpan: 14 * day, SoftFor: 90 * day},
+		DSN:         DSN{DelayAfter: 4 * time.Hour, PerHour: 100, MaxReturned: 50 * KB},
 		Statistics:  Statistics{Enabled: true, MaskBelow: 10, UniqueFor: 400 * day},
 	}
 }
@@ -147,6 +148,12 @@ func (d *decoder) resolveStream(t *Tenant, at string, builtin Stream) {
 		}
 		if !d.isSet(key + ".unsubscribe") {
 			s.Unsubscribe = builtin.Unsubscribe
+		}
+		if !d.isSet(key + ".notify") {
+			s.Notify = builtin.Notify
+		}
+		if !d.isSet(key + ".checks") {
+			s.Checks = builtin.Checks
 		}
 		if !d.isSet(key + ".weight") {
 			s.Weight = builtin.Weight

@@ -115,7 +115,7 @@ func TestExampleExplains(t *testing.T) {
 // pieces that lack only the host name.
 func TestDocumentation(t *testing.T) {
 	block := regexp.MustCompile("(?s)```toml\n(.*?)```")
-	for _, page := range []string{"configuration.md", "sources.md"} {
+	for _, page := range []string{"configuration.md", "sources.md", "bounces.md", "submission.md"} {
 		blocks := block.FindAllStringSubmatch(readFile(t, "../../docs/"+page), -1)
 		if len(blocks) == 0 {
 			t.Fatal("no examples in", page)

@@ -67,6 +67,13 @@ type Stream struct {
 	// DropSuppressed accepts recipients that may not be mailed and drops them
 	// when their turn comes; otherwise submission refuses them.
 	DropSuppressed bool
+	// Notices is of what senders are told by DSN.
+	Notices Notices
+	// Checks are what follows when a message breaks a rule for bulk mail, by the
+	// names of the rules that are looked at; see package bulk.
+	Checks map[string]Check
+	// MaxSize of a message in octets, for the rule about it; zero for none.
+	MaxSize int64
 	// TLS is the least protection on the way to mail exchangers.
 	TLS mail.TLSFloor
 	// MaxAge is how long a recipient is tried; zero for the queue's default.

@@ -31,10 +31,11 @@ func rooms() map[string]room {
 		"daemon/offline":   {5, []string{below, "daemon/config"}},
 		"daemon/sink":      {5, []string{"internal/testmx", values}},
 
-		"mta/submission":          {4, []string{"mta/submission/password", "mta/submission/foreign", "queue", "internal/spelling", values}},
+		"mta/submission":          {4, []string{"mta/submission/password", "mta/submission/foreign", "mta/submission/bulk", "queue", "internal/spelling", values}},
 		"mta/submission/password": {4, nil},
 		"mta/submission/foreign":  {4, []string{values}},
-		"mta/delivery":            {4, []string{"mta/smtpclient", "mta/route", "mta/shape", "mta/source", "mta/bounce", "event", "queue", values}},
+		"mta/submission/bulk":     {4, []string{values}},
+		"mta/delivery":            {4, []string{"mta/smtpclient", "mta/route", "mta/shape", "mta/source", "mta/bounce", "mta/bounce/dsn", "event", "queue", values}},
 		"mta/smtpclient":          {4, []string{values}},
 		"mta/smtpclient/proxy":    {4, nil},
 		"mta/route":               {4, []string{"mta/route/sts", "mta/route/dane", values}},
@@ -47,6 +48,7 @@ func rooms() map[string]room {
 		"mta/bounce/report":       {4, []string{"mta/bounce", values}},
 		"mta/bounce/dsn":          {4, []string{"mta/bounce", values}},
 		"mta/bounce/verp":         {4, []string{values}},
+		"mta/notice":              {4, []string{"mta/bounce", "mta/bounce/dsn", "queue", values}},
 
 		"tracking":         {3, []string{"tracking/...", "event", values}},
 		"tracking/rewrite": {3, []string{"tracking/token", values}},

@@ -23,6 +23,7 @@ type Engine struct {
 	tracer   tracer
 	outcomes *settler[queue.Outcome]
 	deferred *settler[queue.Deferral]
+	notices  *notices
 	// inFlight counts leased recipients.
 	inFlight atomic.Int64
 
@@ -58,6 +59,7 @@ func New(options Options) (*Engine, error) {
 	e.metrics = metrics
 	e.outcomes = newSettler(e, "settle", options.Store.Settle)
 	e.deferred = newSettler(e, "defer", options.Store.Defer)
+	e.notices = newNotices(e)
 	return e, nil
 }
 
@@ -72,7 +74,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	hard, abort := context.WithCancel(context.WithoutCancel(ctx))
 	defer abort()
 	e.life.start(soft, hard)
-	var settlers sync.WaitGroup
+	var settlers, teller sync.WaitGroup
+	teller.Go(func() { e.notices.run(hard) })
 	settlers.Go(func() { e.outcomes.run(hard) })
 	settlers.Go(func() { e.deferred.run(hard) })
 	e.launch(e.sweepLoop)
@@ -84,6 +87,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.life.stop()
 	e.life.group.Wait()
 	e.giveBackAll()
+	e.notices.finish()
+	teller.Wait()
 	e.outcomes.finish()
 	e.deferred.finish()
 	settlers.Wait()

@@ -17,6 +17,7 @@ type metrics struct {
 	dials       *prometheus.CounterVec
 	failures    prometheus.Counter
 	unprepared  *prometheus.CounterVec
+	untold      prometheus.Counter
 	storeErrors *prometheus.CounterVec
 }
 
@@ -34,6 +35,7 @@ func newMetrics(registerer prometheus.Registerer, e *Engine) (*metrics, error) {
 		dials:       prometheus.NewCounterVec(counter("connects_total", "Connections tried, by result."), []string{"result"}),
 		failures:    prometheus.NewCounter(counter("connection_failures_total", "Connections that ended by failure.")),
 		unprepared:  prometheus.NewCounterVec(counter("unprepared_total", "Messages that could not be prepared, by stage."), []string{"stage"}),
+		untold:      prometheus.NewCounter(counter("untold_total", "Recipients whose sender was not told since too many notices waited for the queue.")),
 		storeErrors: prometheus.NewCounterVec(counter("store_errors_total", "Failed calls of the queue's store."), []string{"operation"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "postrider", Subsystem: "delivery", Name: "transaction_seconds",
@@ -45,7 +47,7 @@ func newMetrics(registerer prometheus.Registerer, e *Engine) (*metrics, error) {
 	}
 	var errs error
 	for _, c := range []prometheus.Collector{
-		m.outcomes, m.refusals, m.attempts, m.dials, m.failures, m.unprepared, m.storeErrors, m.seconds,
+		m.outcomes, m.refusals, m.attempts, m.dials, m.failures, m.unprepared, m.untold, m.storeErrors, m.seconds,
 		gauge("connections", "Connections open.", func() float64 { return float64(e.capacity.connections()) }),
 		gauge("in_flight", "Recipients leased.", func() float64 { return float64(e.inFlight.Load()) }),
 		gauge("sites", "Sites that mail waits for.", func() float64 { return float64(e.siteCount()) }),

@@ -136,6 +136,8 @@ type Options struct {
 	Gate     Gate
 	Renderer Renderer
 	Signer   Signer
+	// Notifier tells senders before outcomes are settled; nil for nobody.
+	Notifier Notifier
 	// Encode7Bit converts a message for a server without 8BITMIME; nil bounces
 	// such messages.
 	Encode7Bit func(message []byte) ([]byte, error)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/postrider-mta/postrider/event"
 	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/mta/bounce"
 	"github.com/postrider-mta/postrider/mta/shape"
 	"github.com/postrider-mta/postrider/mta/smtpclient"
 	"github.com/postrider-mta/postrider/queue"
@@ -23,28 +24,38 @@ func (e *Engine) event(d *queue.Delivery, kind event.Type, at via, now time.Time
 	return made
 }
 
-// end settles a recipient for good.
-func (e *Engine) end(d *queue.Delivery, last event.Event) {
+// end settles a recipient for good, once its sender knows what it wants to.
+func (e *Engine) end(d *queue.Delivery, action bounce.Action, last event.Event) {
 	e.metrics.outcomes.WithLabelValues(string(last.Type)).Inc()
-	e.outcomes.add(queue.Outcome{Recipient: d.ID(), Event: last})
+	o := queue.Outcome{Recipient: d.ID(), Event: last}
+	if !e.wanted(d, action) || !e.notices.end(d, action, o) {
+		e.outcomes.add(o)
+	}
 }
 
-func (e *Engine) deliver(d *queue.Delivery, at via, reply mail.Reply) {
+// deliver ends a recipient that a server took. confirms says that the server
+// tells the sender itself, as it was asked to in the envelope (RFC 3461 section
+// 5.2.1).
+func (e *Engine) deliver(d *queue.Delivery, at via, reply mail.Reply, confirms bool) {
 	made := e.event(d, event.Delivered, at, time.Now())
 	made.Reply = &reply
-	e.end(d, made)
+	action := bounce.Relayed
+	if confirms {
+		action = ""
+	}
+	e.end(d, action, made)
 }
 
 func (e *Engine) bounce(d *queue.Delivery, at via, why failure) {
 	made := e.event(d, event.Bounced, at, time.Now())
 	why.describe(&made)
-	e.end(d, made)
+	e.end(d, bounce.Failed, made)
 }
 
 func (e *Engine) drop(d *queue.Delivery, at via, reason string) {
 	made := e.event(d, event.Dropped, at, time.Now())
 	made.Reason = reason
-	e.end(d, made)
+	e.end(d, bounce.Failed, made)
 }
 
 // expire ends a recipient whose time is up before this attempt. why says what
@@ -62,7 +73,7 @@ func (e *Engine) expire(d *queue.Delivery, at via, why failure) {
 		made.Reason += ": " + why.reason
 	}
 	made.Attempt = d.Attempts // this one was not made
-	e.end(d, made)
+	e.end(d, bounce.Failed, made)
 }
 
 // postpone sends a recipient back to wait after a failed attempt, or ends it
@@ -76,14 +87,21 @@ func (e *Engine) postpone(d *queue.Delivery, at via, why failure) {
 		if made.Reason = reasonLastTime; why.reason != "" {
 			made.Reason += ": " + why.reason
 		}
-		e.end(d, made)
+		e.end(d, bounce.Failed, made)
 		return
 	}
 	made := e.event(d, event.Deferred, at, now)
 	made.NextAttempt = next
 	why.describe(&made)
+	e.sendBack(d, queue.Deferral{Recipient: d.ID(), Until: next, Event: made})
+}
+
+// sendBack has a recipient wait, once its sender knows what it wants to.
+func (e *Engine) sendBack(d *queue.Delivery, f queue.Deferral) {
 	e.metrics.outcomes.WithLabelValues(string(event.Deferred)).Inc()
-	e.deferred.add(queue.Deferral{Recipient: d.ID(), Until: next, Event: made})
+	if !e.wanted(d, bounce.Delayed) || !e.notices.putOff(d, f) {
+		e.deferred.add(f)
+	}
 }
 
 // suspend sends a recipient back to wait until a time, or as long as the retry
@@ -100,8 +118,7 @@ func (e *Engine) suspend(d *queue.Delivery, at via, why failure, until time.Time
 	made := e.event(d, event.Deferred, at, now)
 	made.Attempt, made.NextAttempt = d.Attempts, next
 	why.describe(&made)
-	e.metrics.outcomes.WithLabelValues(string(event.Deferred)).Inc()
-	e.deferred.add(queue.Deferral{Recipient: d.ID(), Until: next, Uncounted: true, Event: made})
+	e.sendBack(d, queue.Deferral{Recipient: d.ID(), Until: next, Uncounted: true, Event: made})
 }
 
 // spread is over what share of a pause its end is spread, so that not all that
@@ -123,7 +140,7 @@ func (w *worker) settled(d *queue.Delivery, a smtpclient.Answer) {
 	outcome := shape.Outcome{Reply: a.Reply, Tenant: d.Message.Tenant, Campaign: d.Message.Campaign}
 	if a.Reply.Positive() {
 		w.slot.Report(time.Now(), outcome)
-		e.deliver(d, at, a.Reply)
+		e.deliver(d, at, a.Reply, w.session != nil && w.session.Extensions().DSN)
 		return
 	}
 	class := e.options.Classifier.Classify(a.Reply)

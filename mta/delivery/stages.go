@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/mta/bounce"
+	"github.com/postrider-mta/postrider/mta/bounce/dsn"
 	"github.com/postrider-mta/postrider/queue"
 )
 
@@ -43,4 +45,15 @@ type Signer interface {
 	// Sign returns complete header fields to go before message; none where no
 	// key fits.
 	Sign(ctx context.Context, tenant string, from mail.Domain, message []byte) ([]byte, error)
+}
+
+// Notifier tells senders what became of their recipients (RFC 3461).
+type Notifier interface {
+	// Wanted reports whether the sender of d wants to know of an action. It is
+	// asked for nearly every outcome and deferral, and must be quick.
+	Wanted(d *queue.Delivery, action bounce.Action) bool
+	// Notify tells the sender of m, whose submitted bytes are body, what became
+	// of some recipients. What was told is durable when the error is nil; after
+	// an error it is asked again.
+	Notify(ctx context.Context, m *queue.Message, body []byte, outcomes []dsn.Outcome) error
 }

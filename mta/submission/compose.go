@@ -52,6 +52,9 @@ func (d *draft) compose(b *body) (*queue.Submission, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := d.checkBulk(h, message, wishes.stream, now); err != nil {
+		return nil, err
+	}
 	if err := d.server.refuseSuppressed(d.sender.tenant, wishes.stream, d.recipients); err != nil {
 		return nil, err
 	}

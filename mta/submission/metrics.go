@@ -13,6 +13,7 @@ type metrics struct {
 	octets       prometheus.Counter
 	refusals     *prometheus.CounterVec
 	authFailures *prometheus.CounterVec
+	bulk         *prometheus.CounterVec
 	hashes       prometheus.Counter
 	connections  *prometheus.CounterVec
 	open         *prometheus.GaugeVec
@@ -45,6 +46,7 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		octets:       octets.WithLabelValues(),
 		hashes:       hashes.WithLabelValues(),
 		refusals:     counter("refused_total", "Negative replies.", "class", "reason"),
+		bulk:         counter("bulk_findings_total", "Rules for bulk mail that messages broke, by what followed.", "rule", "level"),
 		authFailures: counter("auth_failures_total", "Logins that failed.", "reason"),
 		connections:  counter("connections_total", "Connections that ended.", "listener", "result"),
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -55,7 +57,7 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		accepted, octets, hashes, m.refusals, m.authFailures, m.connections, m.open,
+		accepted, octets, hashes, m.refusals, m.bulk, m.authFailures, m.connections, m.open,
 	} {
 		if err := registerer.Register(c); err != nil {
 			return nil, err

@@ -45,6 +45,9 @@ type Options struct {
 	Listeners []Listener
 	// Suppressed says who may not be mailed; nobody is refused if nil.
 	Suppressed Suppressed
+	// Aligned reports whether mail of a tenant from a domain gets a DKIM
+	// signature that aligns with it; none does if nil.
+	Aligned func(tenant string, from mail.Domain) bool
 	// Limits bound clients; zero fields have defaults.
 	Limits Limits
 	// MaxAge is how long a message is tried where its stream has no rule;

@@ -26,6 +26,7 @@ const (
 	reasonQuota    = "quota"
 
 	reasonSuppressed = "suppressed"
+	reasonBulk       = "bulk"
 )
 
 // maxReplyText keeps a reply line within RFC 5321 section 4.5.3.1.5.

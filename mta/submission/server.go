@@ -33,6 +33,7 @@ type Server struct {
 	peers    *addressCounter
 	failures *failureWindow
 	quotas   *quotas
+	warnings *warnings
 
 	work       sync.WaitGroup // accept loops and connections
 	background context.Context
@@ -64,8 +65,8 @@ func New(options Options) (*Server, error) {
 	s := &Server{
 		options: options, logger: options.Logger, metrics: counters, now: options.Now,
 		buffers: &buffers{}, peers: newAddressCounter(), failures: newFailureWindow(),
-		quotas: newQuotas(options.Store),
-		wires:  make(map[*wire]struct{}),
+		quotas: newQuotas(options.Store), warnings: newWarnings(),
+		wires: make(map[*wire]struct{}),
 	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
