@@ -118,6 +118,23 @@ func TestReaderEventsAreCompleted(t *testing.T) {
 	}
 }
 
+// TestComplaintsAreCompleted proves that a complaint that names a recipient's
+// place alone is told with whose it was, and one that is whole stays as it is.
+func TestComplaintsAreCompleted(t *testing.T) {
+	f := openTest(t, t.TempDir())
+	bare := event.Record{Position: 2, Event: event.Event{ID: "c", Type: event.Complained, Time: noon(2), Message: messageID(1)}}
+	whole := bare
+	whole.Position, whole.Event.Tenant, whole.Event.Recipient = 3, "other", "somebody@example.net"
+	f.append(t, accepted(1, 1, noon(1)), bare, whole)
+	records := f.read(t, 1)
+	if e := records[0].Event; e.Tenant != tenant || e.Stream != "marketing" || e.Campaign != "spring" || e.Recipient != reader(1) {
+		t.Errorf("%+v", e)
+	}
+	if e := records[1].Event; e.Tenant != "other" || e.Campaign != "" || e.Recipient != "somebody@example.net" {
+		t.Errorf("%+v", e)
+	}
+}
+
 func TestLookup(t *testing.T) {
 	f := openTest(t, t.TempDir(), func(o *Options) { o.OpenFiles = 2 })
 	for n := range 12 {
