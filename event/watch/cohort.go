@@ -34,6 +34,13 @@ var (
 	_ json.Unmarshaler = (*cohort)(nil)
 )
 
+func (c *cohort) add(m mark) {
+	if *c == nil {
+		*c = cohort{}
+	}
+	(*c)[m] = struct{}{}
+}
+
 func (c cohort) has(m mark) bool {
 	_, ok := c[m]
 	return ok
@@ -55,9 +62,8 @@ func (c *cohort) UnmarshalJSON(text []byte) error {
 		return err
 	}
 	marks, err := unpackMarks(packed)
-	*c = make(cohort, len(marks))
 	for _, m := range marks {
-		(*c)[m] = struct{}{}
+		c.add(m)
 	}
 	return err
 }

@@ -24,6 +24,8 @@ type record struct {
 	Cohort   cohort    `json:"cohort,omitempty"`
 	// Seen is the time of the newest event.
 	Seen time.Time `json:"seen"`
+	// deciding counts the decisions that were not carried out yet.
+	deciding int
 }
 
 // alert is a threshold that was passed and told of.
@@ -85,7 +87,7 @@ func (r *record) count(at time.Time, k kind, of mark, o *Options, room bool) (re
 	case k == delivered && judged && !room:
 		// It could not be told from what was delivered before.
 	case k == delivered && judged:
-		r.Cohort[of] = struct{}{}
+		r.Cohort.add(of)
 		r.Reports.add(at, o.ComplaintWindow, k)
 		return true
 	case k == complained && judged && !r.Cohort.has(of):
@@ -104,7 +106,7 @@ func (r *record) cohortJudges(at time.Time, o *Options) bool {
 
 // release begins anew: what was counted before is not judged again.
 func (r *record) release(at time.Time) {
-	*r = record{Scope: r.Scope, Seen: r.Seen, Released: at, Cohort: cohort{}}
+	*r = record{Scope: r.Scope, Seen: r.Seen, Released: at}
 }
 
 // followClock forgets counts of a time that has not come: those of a clock that

@@ -121,6 +121,7 @@ func (w *Watcher) addState(row *Row, r *record, at time.Time) {
 	}
 	row.State, row.Since, row.Reason = Warned, last.Since, last.Reason
 	switch {
+	case r.deciding > 0: // soon
 	case r.Hold != "":
 		row.State, row.Hold = Held, r.Hold
 	case r.Paused.After(at):

@@ -85,7 +85,7 @@ func (w *Watcher) handle(ctx context.Context, records []event.Record) error {
 			if !w.insist(ctx, d) {
 				return ctx.Err()
 			}
-			w.done()
+			w.done(d)
 		}
 		if len(decisions) > 0 {
 			w.trySave() // so that it is not decided again

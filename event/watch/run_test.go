@@ -119,12 +119,18 @@ func TestInsists(t *testing.T) {
 		if f := d.Figures(); f.Position != 100 {
 			t.Errorf("read up to %d", f.Position)
 		}
+		if row := d.row("c"); row.State != Warned || row.Hold != "" {
+			t.Errorf("not held yet: %+v", row)
+		}
 		time.Sleep(10 * time.Minute)
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 		d.expect("in the end", "[c bounces hold]")
+		if row := d.row("c"); row.State != Held {
+			t.Errorf("%+v", row)
+		}
 	})
 }
 
@@ -163,6 +169,7 @@ func TestCohortOutlivesARestart(t *testing.T) {
 	d.bounce("c", 0, 100)
 	d.at = d.at.Add(time.Second)
 	d.release("c")
+	d.open(d.Watcher.options) // nothing was delivered since
 	d.deliver("c", 1000, 1400)
 	d.dirty = true
 	d.trySave()

@@ -170,16 +170,22 @@ func (w *Watcher) take(r *event.Record) []*Decision {
 		if known.count(e.Time, k, of, &w.options, w.remembered < w.options.Cohort) {
 			w.remembered++
 		}
-		decisions = append(decisions, w.judge(known, r)...)
+		made := w.judge(known, r)
+		known.deciding += len(made)
+		decisions = append(decisions, made...)
 	}
 	w.deciding += len(decisions)
 	return decisions
 }
 
-func (w *Watcher) done() {
+func (w *Watcher) done(d *Decision) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.deciding--
+	if e := w.shelf(d.Scope.Level).all[d.Scope]; e != nil {
+		r := e.Value.(*record)
+		r.deciding = max(r.deciding-1, 0) // it may be another one than before
+	}
 }
 
 // repeated reports whether a reader complained about the same message before.
