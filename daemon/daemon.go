@@ -19,6 +19,7 @@ import (
 	"github.com/postrider-mta/postrider/daemon/config"
 	eventlog "github.com/postrider-mta/postrider/event/log"
 	"github.com/postrider-mta/postrider/event/stats"
+	"github.com/postrider-mta/postrider/event/watch"
 	"github.com/postrider-mta/postrider/mta/delivery"
 	"github.com/postrider-mta/postrider/mta/shape"
 	"github.com/postrider-mta/postrider/mta/source"
@@ -73,6 +74,8 @@ type daemon struct {
 	statistics *stats.Store
 	suppress   *suppress.Store
 	store      *boltqueue.Store
+	// rates is nil where they are not watched.
+	rates      *watch.Watcher
 	holders    *privacy.Registry
 	engine     *delivery.Engine
 	submission *submission.Server
@@ -144,6 +147,7 @@ func (d *daemon) start(ctx context.Context) error {
 		{"suppression of bounces", d.startListening},
 		{"tracking keys", d.loadTokenKeys},
 		{"shaping", d.startShaping},
+		{"rates", d.startRates},
 		{"diversions", d.startDiversions},
 		{"TLS reports", d.startTLSReports},
 		{"delivery", d.startDelivery},
