@@ -103,8 +103,15 @@ func (x explainer) Trace(ctx context.Context, site string, yield func(api.TraceL
 	})
 }
 
-// Lift implements admin.Delivery.
-func (x explainer) Lift(site, name string) int { return x.engine.Lift(site, name) }
+// Lift implements admin.Delivery. Campaigns whose pauses at all sites end so are
+// judged anew.
+func (x explainer) Lift(site, name string) int {
+	lifted := x.engine.Lift(site, name)
+	if site == shape.AnySite && lifted > 0 && x.rates != nil {
+		x.rates.Lifted(time.Now())
+	}
+	return lifted
+}
 
 func presentThrottle(t shape.Throttle) api.Throttle {
 	presented := api.Throttle{

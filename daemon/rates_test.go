@@ -198,9 +198,10 @@ func TestCampaignIsSlowed(t *testing.T) {
 	if _, blocked := again.Blocked(time.Now(), shape.Target{Site: "x"}, "shop", "bad"); !blocked {
 		t.Error("a restart forgets the pause")
 	}
-	if n := d.shaper.Lift(time.Now(), "*", "campaign"); n != 1 {
-		t.Errorf("%d were lifted", n)
+	if lifted, err := s.client().Lift(t.Context(), api.LiftRequest{Site: "*", Name: "campaign"}); err != nil || lifted.Throttles != 1 {
+		t.Errorf("%+v, %v", lifted, err)
 	}
+	awaitRate(t, s, "bad", func(r api.Rate) bool { return r.State == "few" && r.Bounces.Count == 0 && r.Until.IsZero() })
 }
 
 // TestComplaintsAreWatched proves that a complaint that the log completes counts

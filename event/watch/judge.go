@@ -49,7 +49,8 @@ func (w *Watcher) judge(r *record, cause *event.Record) []*Decision {
 	var decisions []*Decision
 	for _, f := range []Figure{Bounces, Complaints} {
 		of := r.share(f, at, &w.options)
-		if of.Sample < max(rules.Minimum, 1) {
+		old := w.options.Now().Sub(at) >= w.options.window(f) // what comes of it is over
+		if old || of.Sample < max(rules.Minimum, 1) {
 			continue
 		}
 		if d := w.decide(r, f, of, &rules, at); d != nil {
@@ -71,27 +72,27 @@ func (w *Watcher) judge(r *record, cause *event.Record) []*Decision {
 // decide returns a decision if the share calls for one that was not made yet.
 func (w *Watcher) decide(r *record, f Figure, of share, rules *Rules, at time.Time) *Decision {
 	limits, told := rules.limits(f), r.alert(f)
-	d := &Decision{
-		Scope: r.Scope, Figure: f, Count: of.Count, Sample: of.Sample, Percent: of.Percent,
-		Threshold: limits.Warn, Window: w.options.window(f), Action: Warn, Time: at,
-	}
-	acts := of.Percent >= limits.Act
-	switch {
-	case of.Percent < min(limits.Warn, limits.Act):
-		if at.Sub(told.Since) >= d.Window {
+	if of.Percent < min(limits.Warn, limits.Act) {
+		if !told.Since.IsZero() && at.Sub(told.Since) >= w.options.window(f) {
 			*told = alert{}
 			r.Pauses = 0
 		}
 		return nil
-	case acts:
-		d.Threshold, d.Action = limits.Act, r.actionOf(rules)
 	}
-	if !told.Since.IsZero() && !told.risen(d, acts, r.Paused) {
+	threshold, action, acts := limits.Warn, Warn, of.Percent >= limits.Act
+	if acts {
+		threshold, action = limits.Act, r.actionOf(rules)
+	}
+	if !told.Since.IsZero() && !told.risen(action, acts, !at.Before(r.Paused)) {
 		return nil
 	}
+	d := &Decision{
+		Scope: r.Scope, Figure: f, Count: of.Count, Sample: of.Sample, Percent: of.Percent,
+		Threshold: threshold, Window: w.options.window(f), Action: action, Time: at,
+	}
 	d.Reason = d.describe()
-	*told = alert{Acted: acts, Action: d.Action, Since: at, Reason: d.Reason}
-	if d.Action == Slow {
+	*told = alert{Acted: acts, Action: action, Since: at, Reason: d.Reason}
+	if action == Slow {
 		pause := min(firstPause<<min(r.Pauses, 10), longestPause)
 		r.Pauses++
 		r.Paused = at.Add(pause)
@@ -100,10 +101,10 @@ func (w *Watcher) decide(r *record, f Figure, of share, rules *Rules, at time.Ti
 	return d
 }
 
-// risen reports whether a decision is more than what was told: the second
-// threshold, a stronger action, or the next pause.
-func (a *alert) risen(d *Decision, acts bool, paused time.Time) bool {
-	return acts && (!a.Acted || d.Action.strength() > a.Action.strength() || d.Action == Slow && !d.Time.Before(paused))
+// risen reports whether an action is more than what was told: that of the second
+// threshold, a stronger one, or the next pause.
+func (a *alert) risen(action Action, acts, resumed bool) bool {
+	return acts && (!a.Acted || action.strength() > a.Action.strength() || action == Slow && resumed)
 }
 
 // actionOf is what a share beyond the second threshold leads to. Only campaigns

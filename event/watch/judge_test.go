@@ -280,6 +280,40 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// TestLiftSticks proves that pauses that the operator ended are not made again
+// for the same past.
+func TestLiftSticks(t *testing.T) {
+	d := newDesk(t)
+	d.rules.Action = Slow
+	d.bounce("c", 0, 150)
+	d.Lifted(d.at)
+	d.decisions()
+	d.bounce("c", 150, 200)
+	if row := d.row("c"); row.State != Few || row.Bounces.Count != 50 || !row.Until.IsZero() {
+		t.Errorf("%+v", row)
+	}
+	d.expect("50 since", "")
+	d.bounce("c", 200, 250)
+	d.expect("100 since", "[c bounces slow]")
+}
+
+// TestOldNews proves that what is read long after it happened is counted, and
+// leads to nothing.
+func TestOldNews(t *testing.T) {
+	d := newDesk(t)
+	now := d.at.Add(2 * time.Hour)
+	o := d.options()
+	o.Now = func() time.Time { return now }
+	d.open(o)
+	d.bounce("c", 0, 200)
+	d.expect("two hours old", "")
+	d.at = now
+	d.bounce("c", 200, 299)
+	d.expect("the old ones have left the window", "")
+	d.bounce("c", 299, 300)
+	d.expect("100 of now", "[c bounces hold]")
+}
+
 // TestEventsOfNobody proves that what names no tenant is passed over.
 func TestEventsOfNobody(t *testing.T) {
 	d := newDesk(t)

@@ -80,15 +80,16 @@ func (w *Watcher) position() uint64 {
 
 func (w *Watcher) handle(ctx context.Context, records []event.Record) error {
 	for i := range records {
-		decisions := w.take(&records[i])
-		for _, d := range decisions {
+		held := false
+		for _, d := range w.take(&records[i]) {
 			if !w.insist(ctx, d) {
 				return ctx.Err()
 			}
 			w.done(d)
+			held = held || d.Action == Hold
 		}
-		if len(decisions) > 0 {
-			w.trySave() // so that it is not decided again
+		if held {
+			w.trySave() // or a crash behind its release would hold it again
 		}
 	}
 	return nil

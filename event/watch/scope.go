@@ -50,11 +50,12 @@ const maxName = 1024
 // known.
 func scopesOf(tenant, stream, campaign, site string) []Scope {
 	tenant, stream, campaign, site = cut(tenant), cut(stream), cut(campaign), cut(site)
-	scopes := []Scope{
-		{Level: OfTenant, Tenant: tenant},
-		{Level: OfStream, Tenant: tenant, Stream: stream},
-		{Level: OfCampaign, Tenant: tenant, Stream: stream, Campaign: campaign},
-	}
+	scopes := append(
+		make([]Scope, 0, 4),
+		Scope{Level: OfTenant, Tenant: tenant},
+		Scope{Level: OfStream, Tenant: tenant, Stream: stream},
+		Scope{Level: OfCampaign, Tenant: tenant, Stream: stream, Campaign: campaign},
+	)
 	if site != "" {
 		scopes = append(scopes, Scope{Level: OfSite, Tenant: tenant, Stream: stream, Site: site})
 	}

@@ -220,24 +220,29 @@ func (w *Watcher) siteOf(e *event.Event) string {
 // Released takes note that the operator ended a hold: what was counted before is
 // not judged again.
 func (w *Watcher) Released(hold string, at time.Time) {
-	if !w.released(hold, at) {
-		return
-	}
-	w.trySave()
+	w.beginAnew(at, func(r *record) bool { return r.Hold == hold && hold != "" })
 }
 
-func (w *Watcher) released(hold string, at time.Time) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// Lifted takes note that the operator ended all pauses: for their campaigns too
+// what was counted before is not judged again.
+func (w *Watcher) Lifted(at time.Time) {
+	w.beginAnew(at, func(r *record) bool { return r.Hold == "" && r.Paused.After(at) })
+}
+
+func (w *Watcher) beginAnew(at time.Time, chosen func(*record) bool) {
 	found := false
+	w.mu.Lock()
 	w.senders.each(func(r *record) {
-		if r.Hold == hold {
+		if chosen(r) {
 			w.remembered -= len(r.Cohort)
 			r.release(at)
 			found, w.dirty = true, true
 		}
 	})
-	return found
+	w.mu.Unlock()
+	if found {
+		w.trySave()
+	}
 }
 
 // forget drops what nothing would be lost with at a time. The caller holds mu.
