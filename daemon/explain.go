@@ -183,9 +183,19 @@ func (x explainer) Why(ctx context.Context, entries []queue.Entry, whys []api.Wh
 			found = x.Route(ctx, domain)
 			routes[domain] = found
 		}
-		whys[i].Throttles = throttles[found.Site]
+		whys[i].Throttles = append(throttlesOfCampaign(throttles[shape.AnySite], entries[i].Message), throttles[found.Site]...)
 		x.why(&entries[i], &found, &whys[i])
 	}
+}
+
+// throttlesOfCampaign returns those at all sites that are the message's.
+func throttlesOfCampaign(all []api.Throttle, m *queue.Message) (own []api.Throttle) {
+	for _, t := range all {
+		if t.Tenant == m.Tenant && t.Campaign == m.Campaign {
+			own = append(own, t)
+		}
+	}
+	return own
 }
 
 // why completes what one entry waits for.
@@ -244,7 +254,11 @@ func lastAttempt(e *queue.Entry) string {
 func throttleReasons(all []api.Throttle) []string {
 	var reasons []string
 	for _, t := range all {
-		reason := fmt.Sprintf("site %s, %s: %s", t.Site, t.Name, t.Reason)
+		where := "site " + t.Site
+		if t.Site == shape.AnySite {
+			where = "all sites"
+		}
+		reason := fmt.Sprintf("%s, %s: %s", where, t.Name, t.Reason)
 		if t.Cause != nil {
 			reason += "; because of: " + t.Cause.String()
 		}

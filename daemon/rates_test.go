@@ -185,6 +185,14 @@ func TestCampaignIsSlowed(t *testing.T) {
 	if e := awaitEvent(t, d, event.Deferred); e.Campaign != "bad" || !strings.Contains(e.Reason, slowed.Reason) || e.Attempt != 0 && e.NextAttempt.Before(slowed.Until) {
 		t.Errorf("%+v", e)
 	}
+	for campaign, want := range map[string]string{"bad": "all sites, campaign: " + slowed.Reason, "good": ""} {
+		hand(t, s, campaign, "later", 0, 1)
+		page, err := s.client().Why(t.Context(), api.ListRequest{Selector: api.Selector{Campaign: campaign}})
+		text := fmt.Sprintf("%+v", page.Recipients)
+		if err != nil || want != "" && !strings.Contains(text, want) || want == "" && strings.Contains(text, "all sites") {
+			t.Errorf("%s: %s, %v", campaign, text, err)
+		}
+	}
 	throttles, err := s.client().Throttles(t.Context())
 	if err != nil || len(throttles) != 1 || throttles[0].Site != "*" || throttles[0].Campaign != "bad" || throttles[0].Reason != slowed.Reason || !throttles[0].Until.Equal(slowed.Until) {
 		t.Errorf("%+v, %v", throttles, err)

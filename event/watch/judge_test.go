@@ -231,12 +231,14 @@ func TestCohortEnds(t *testing.T) {
 	d.complain("c", 500, 600)
 	d.expect("not known for later ones", "")
 	d.at = d.at.Add(49 * time.Hour)
+	if n, err := d.Expire(t.Context(), d.at); n != 150 || err != nil || d.remembered != 0 {
+		t.Errorf("%d expired, %v; %d are remembered", n, err, d.remembered)
+	}
 	d.deliver("c", 5000, 5200)
 	d.complain("c", 700, 701)
 	d.expect("two days later", "[c complaints hold]")
-	d.forget(d.at)
-	if d.remembered != 0 {
-		t.Errorf("%d deliveries are remembered", d.remembered)
+	if n, err := (*Watcher)(nil).Expire(t.Context(), d.at); n != 0 || err != nil {
+		t.Errorf("%d, %v", n, err)
 	}
 }
 
