@@ -279,7 +279,7 @@ func TestRateMetrics(t *testing.T) {
 	d, _ := s.started()
 	for n := range 25 {
 		for _, names := range [][2]string{{"shop", "marketing"}, {"shop", "former"}, {"stranger", "marketing"}} {
-			e := event.Event{ID: fmt.Sprint(names, n), Type: event.Bounced, Time: time.Now(), Tenant: names[0], Stream: names[1], Category: "invalid_recipient", Site: "site.example", Recipient: "a@b.example"}
+			e := event.Event{ID: fmt.Sprint(names, n), Type: event.Bounced, Time: time.Now(), Tenant: names[0], Stream: names[1], Category: "invalid_recipient", Attempt: 1, Site: "site.example", Recipient: "a@b.example"}
 			if err := d.store.Record(t.Context(), []event.Event{e}); err != nil {
 				t.Fatal(err)
 			}

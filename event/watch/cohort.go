@@ -34,11 +34,14 @@ var (
 	_ json.Unmarshaler = (*cohort)(nil)
 )
 
-func (c *cohort) add(m mark) {
+// add reports whether m was not in the set.
+func (c *cohort) add(m mark) bool {
 	if *c == nil {
 		*c = cohort{}
 	}
+	before := len(*c)
 	(*c)[m] = struct{}{}
+	return len(*c) > before
 }
 
 func (c cohort) has(m mark) bool {

@@ -72,6 +72,42 @@ func TestKindsOfBounces(t *testing.T) {
 	}
 }
 
+// TestBouncesThatComeByMail proves that they count once more for recipients that
+// were counted as delivered, that only those of the address do, and that those
+// about the time before a release do not.
+func TestBouncesThatComeByMail(t *testing.T) {
+	d := newDesk(t)
+	back := func(from, to int, category string) {
+		for n := from; n < to; n++ {
+			r := d.news(event.Bounced, "c", n, category)
+			r.Event.Attempt = 0
+			d.tell(r)
+		}
+	}
+	d.deliver("c", 0, 200)
+	back(100, 200, "policy")
+	back(0, 19, "invalid_recipient")
+	d.expect("19 of 200", "[c bounces warn]")
+	if row := d.row("c"); row.Bounces.Count != 19 || row.Bounces.Sample != 200 || row.Blocked != 0 {
+		t.Errorf("%+v", row)
+	}
+	back(19, 20, "inactive")
+	d.expect("20 of 200", "[c bounces hold]")
+	d.release("c")
+	d.deliver("c", 1000, 1100)
+	back(20, 100, "invalid_recipient")
+	d.expect("about what was delivered before", "")
+	back(1000, 1010, "invalid_recipient")
+	d.expect("about what was delivered since", "[c bounces warn][c bounces hold]")
+	d.at = d.at.Add(50 * time.Hour)
+	d.release("c")
+	d.at = d.at.Add(50 * time.Hour)
+	back(2000, 2150, "invalid_recipient")
+	if row := d.row("c"); row.Bounces.Percent != 100 || row.Bounces.Sample != 150 || row.State != Held {
+		t.Errorf("delivered before the window: %+v", row.Bounces)
+	}
+}
+
 // TestComplaints proves that complaints are a share of what was delivered, and
 // that a reader counts once for a message.
 func TestComplaints(t *testing.T) {

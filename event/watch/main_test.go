@@ -98,9 +98,13 @@ func (d *desk) decisions() string {
 // that number.
 func (d *desk) news(kind event.Type, campaign string, recipient int, category string) event.Record {
 	d.position++
+	attempt := 0
+	if kind == event.Delivered || kind == event.Bounced {
+		attempt = 1
+	}
 	return event.Record{Position: d.position, Event: event.Event{
 		ID: fmt.Sprintf("%s-%s-%d", campaign, kind, recipient), Type: kind, Time: d.at, Tenant: "shop", Stream: "marketing",
-		Campaign: campaign, Message: "m-" + campaign, Index: recipient, Recipient: fmt.Sprintf("r%d@a.example", recipient), Category: category,
+		Campaign: campaign, Message: "m-" + campaign, Index: recipient, Recipient: fmt.Sprintf("r%d@a.example", recipient), Category: category, Attempt: attempt,
 	}}
 }
 

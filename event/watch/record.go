@@ -67,39 +67,40 @@ func (r *record) share(f Figure, at time.Time, o *Options) share {
 		return newShare(t[complained], t[delivered])
 	}
 	t := r.Mail.sum(at, o.BounceWindow)
-	return newShare(t[bounced], t[delivered]+t[bounced]+t[blocked]+t[failed])
+	count := t[bounced] + t[returned]
+	// What comes back may have been delivered before the window.
+	return newShare(count, max(count, t[delivered]+t[bounced]+t[blocked]+t[failed]))
 }
 
-// count takes what happened to one recipient, named by its mark. It reports
-// false for what belongs to a time before the last release.
+// count takes what happened to one recipient, named by its mark, and reports
+// whether it was remembered, for which there must be room. What belongs to a
+// time before the last release is not counted.
 func (r *record) count(at time.Time, k kind, of mark, o *Options, room bool) (remembered bool) {
 	if at.After(r.Seen) {
 		r.Seen = at
 	}
-	if at.Before(r.Released) {
-		return false
-	}
 	judged := r.cohortJudges(at, o)
-	if k != complained {
+	switch later := k == complained || k == returned; {
+	case at.Before(r.Released), judged && later && !r.Cohort.has(of):
+		return false
+	case k != complained:
 		r.Mail.add(at, o.BounceWindow, k)
 	}
-	switch {
-	case k == delivered && judged && !room:
-		// It could not be told from what was delivered before.
-	case k == delivered && judged:
-		r.Cohort.add(of)
-		r.Reports.add(at, o.ComplaintWindow, k)
-		return true
-	case k == complained && judged && !r.Cohort.has(of):
-	case k == delivered, k == complained:
+	if judged && k == delivered {
+		if !room && !r.Cohort.has(of) {
+			return false // it could not be told from what was delivered before
+		}
+		remembered = r.Cohort.add(of)
+	}
+	if k == delivered || k == complained {
 		r.Reports.add(at, o.ComplaintWindow, k)
 	}
-	return false
+	return remembered
 }
 
-// cohortJudges reports whether complaints are only about what was delivered
-// since the release: until all that was delivered before it has left the window
-// and its complaints have come.
+// cohortJudges reports whether complaints, and bounces that come by mail, are only
+// about what was delivered since the release: until all that was delivered before
+// it has left the window and most of what comes of it has come.
 func (r *record) cohortJudges(at time.Time, o *Options) bool {
 	return !r.Released.IsZero() && at.Before(r.Released.Add(2*o.ComplaintWindow))
 }

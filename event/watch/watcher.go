@@ -132,7 +132,12 @@ func kindOf(e *event.Event) (kind, bool) {
 	case event.Complained:
 		return complained, true
 	case event.Bounced:
-		return kindOfBounce(e.Category), true
+		k := kindOfBounce(e.Category)
+		if e.Attempt > 0 {
+			return k, true
+		}
+		// It came by mail: the recipient was counted as delivered.
+		return returned, k == bounced
 	}
 	return 0, false
 }

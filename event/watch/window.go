@@ -18,6 +18,8 @@ const (
 	// failed: refused for another reason.
 	failed
 	complained
+	// returned: delivered, and then reported by mail as bounced.
+	returned
 	kinds
 )
 
