@@ -51,7 +51,7 @@ const watchPause = 5 * time.Second
 // event log, and is no reason to stop the mail.
 func (d *daemon) watchRates(ctx context.Context, watcher *watch.Watcher) error {
 	for {
-		err := watcher.Run(ctx, d.events)
+		err := watcher.Run(ctx, eventsOf{d.events, watch.Types()})
 		if err == nil {
 			return nil
 		}

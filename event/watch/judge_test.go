@@ -2,6 +2,7 @@ package watch
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +67,11 @@ func TestKindsOfBounces(t *testing.T) {
 	}
 	for n, kind := range []event.Type{event.Accepted, event.Deferred, event.Expired, event.Dropped, event.Opened, event.Suppressed, event.RateExceeded} {
 		d.tell(d.news(kind, "c", n, "invalid_recipient"))
+	}
+	for _, kind := range []event.Type{event.Accepted, event.Deferred, event.Delivered, event.Bounced, event.Expired, event.Dropped, event.Complained} {
+		if _, counted := kindOf(&event.Event{Type: kind, Attempt: 1}); counted != slices.Contains(Types(), kind) {
+			t.Errorf("%s: counted is %t", kind, counted)
+		}
 	}
 	if row := d.row("c"); row.Delivered != 50 || row.Blocked != 5 || row.Bounces.Count != 2 || row.Bounces.Sample != 66 || row.Complaints.Sample != 50 {
 		t.Errorf("%+v", row)

@@ -124,6 +124,9 @@ func (w *Watcher) record(scope Scope) *record {
 	return r
 }
 
+// Types are those of the events that are counted.
+func Types() []event.Type { return []event.Type{event.Delivered, event.Bounced, event.Complained} }
+
 // kindOf says what an event is for the rates; false for nothing.
 func kindOf(e *event.Event) (kind, bool) {
 	switch e.Type {
