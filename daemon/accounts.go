@@ -138,7 +138,7 @@ func makeTenant(c *config.Config, t config.Tenant) (account.Tenant, error) {
 		}
 		tenant.Streams[s.Name] = account.Stream{
 			Name: s.Name, Track: measured.Track, UTM: measured.UTM, UTMHosts: measured.UTMHosts, Unsubscribe: s.Unsubscribe, MaxAge: age, Weight: s.Weight, Windows: windows,
-			TLS: floor, Notices: notices, Checks: checks, MaxSize: int64(s.MaxSize), DropSuppressed: s.Suppressed == config.DropSuppressed,
+			TLS: floor, Notices: notices, Checks: checks, MaxSize: int64(s.MaxSize), DropSuppressed: s.Suppressed == config.DropSuppressed, Rates: rateRules(s),
 		}
 	}
 	return tenant, nil

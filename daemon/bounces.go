@@ -9,6 +9,7 @@ import (
 
 	"github.com/postrider-mta/postrider/daemon/config"
 	"github.com/postrider-mta/postrider/event"
+	eventlog "github.com/postrider-mta/postrider/event/log"
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/mta/bounce"
 	"github.com/postrider-mta/postrider/privacy/suppress"
@@ -38,7 +39,7 @@ const (
 )
 
 func (d *daemon) startListening(*config.Config) error {
-	l := &bounceReader{list: d.suppress, events: d.events, record: d.store.Record, logger: d.logger}
+	l := &bounceReader{list: d.suppress, events: eventsOf{d.events, observedTypes()}, record: d.store.Record, logger: d.logger}
 	d.background("suppression of bounces", 0, l.run)
 	return nil
 }
@@ -119,6 +120,22 @@ func (l *bounceReader) handle(ctx context.Context, records []event.Record) (chan
 		return false, fmt.Errorf("tell of suppressions: %w", err)
 	}
 	return true, nil
+}
+
+// observedTypes are the types that observe knows.
+func observedTypes() []event.Type {
+	return []event.Type{event.Delivered, event.Complained, event.Bounced, event.Expired}
+}
+
+// eventsOf is the event log for a consumer of some types.
+type eventsOf struct {
+	*eventlog.Log
+	types []event.Type
+}
+
+// Follow hands over records of these types.
+func (e eventsOf) Follow(ctx context.Context, after uint64, handle func([]event.Record) error) error {
+	return e.FollowTypes(ctx, after, e.types, handle)
 }
 
 // observe says what an event has to do with suppression, if it has.

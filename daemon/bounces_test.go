@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -44,6 +45,9 @@ func TestSigns(t *testing.T) {
 	} {
 		test.e.ID, test.e.Tenant, test.e.Recipient = "id", "shop", "reader@example.net"
 		o, ok := observe(&event.Record{Position: 7, Event: test.e})
+		if ok && !slices.Contains(observedTypes(), test.e.Type) {
+			t.Errorf("%s: it is not followed", name)
+		}
 		if o.Sign != test.want || ok != (test.want != 0) {
 			t.Errorf("%s: %+v, %t", name, o, ok)
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/postrider-mta/postrider/daemon/config"
 	eventlog "github.com/postrider-mta/postrider/event/log"
 	"github.com/postrider-mta/postrider/event/stats"
+	"github.com/postrider-mta/postrider/event/watch"
 	"github.com/postrider-mta/postrider/mta/delivery"
 	"github.com/postrider-mta/postrider/mta/shape"
 	"github.com/postrider-mta/postrider/mta/source"
@@ -73,6 +74,8 @@ type daemon struct {
 	statistics *stats.Store
 	suppress   *suppress.Store
 	store      *boltqueue.Store
+	// rates is nil where they are not watched.
+	rates      *watch.Watcher
 	holders    *privacy.Registry
 	engine     *delivery.Engine
 	submission *submission.Server
@@ -139,6 +142,7 @@ func (d *daemon) start(ctx context.Context) error {
 		{"statistics", d.startStatistics},
 		{"suppressions", d.startSuppressions},
 		{"queue", d.startQueue},
+		{"rates", d.startRates},
 		{"holders of personal data", d.registerHolders},
 		{"retention", d.startRetention},
 		{"suppression of bounces", d.startListening},

@@ -103,8 +103,15 @@ func (x explainer) Trace(ctx context.Context, site string, yield func(api.TraceL
 	})
 }
 
-// Lift implements admin.Delivery.
-func (x explainer) Lift(site, name string) int { return x.engine.Lift(site, name) }
+// Lift implements admin.Delivery. Campaigns whose pauses at all sites end so are
+// judged anew.
+func (x explainer) Lift(site, name string) int {
+	lifted := x.engine.Lift(site, name)
+	if site == shape.AnySite && lifted > 0 && x.rates != nil {
+		x.rates.Lifted(time.Now())
+	}
+	return lifted
+}
 
 func presentThrottle(t shape.Throttle) api.Throttle {
 	presented := api.Throttle{
@@ -176,9 +183,19 @@ func (x explainer) Why(ctx context.Context, entries []queue.Entry, whys []api.Wh
 			found = x.Route(ctx, domain)
 			routes[domain] = found
 		}
-		whys[i].Throttles = throttles[found.Site]
+		whys[i].Throttles = append(throttlesOfCampaign(throttles[shape.AnySite], entries[i].Message), throttles[found.Site]...)
 		x.why(&entries[i], &found, &whys[i])
 	}
+}
+
+// throttlesOfCampaign returns those at all sites that are the message's.
+func throttlesOfCampaign(all []api.Throttle, m *queue.Message) (own []api.Throttle) {
+	for _, t := range all {
+		if t.Tenant == m.Tenant && t.Campaign == m.Campaign {
+			own = append(own, t)
+		}
+	}
+	return own
 }
 
 // why completes what one entry waits for.
@@ -237,7 +254,11 @@ func lastAttempt(e *queue.Entry) string {
 func throttleReasons(all []api.Throttle) []string {
 	var reasons []string
 	for _, t := range all {
-		reason := fmt.Sprintf("site %s, %s: %s", t.Site, t.Name, t.Reason)
+		where := "site " + t.Site
+		if t.Site == shape.AnySite {
+			where = "all sites"
+		}
+		reason := fmt.Sprintf("%s, %s: %s", where, t.Name, t.Reason)
 		if t.Cause != nil {
 			reason += "; because of: " + t.Cause.String()
 		}

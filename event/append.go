@@ -45,6 +45,9 @@ func (e *Event) AppendJSON(b []byte) ([]byte, error) {
 	w.text("reason", e.Reason)
 	w.text("url", e.URL)
 	w.text("machine", e.Machine)
+	if e.Rate != nil {
+		w.marshal("rate", e.Rate)
+	}
 	return append(w.b, '}'), w.err
 }
 

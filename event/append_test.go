@@ -38,6 +38,14 @@ func anyEvent(t *rapid.T) event.Event {
 			if rapid.Bool().Draw(t, "tls") {
 				field.Set(reflect.ValueOf(&event.TLS{Version: text(t), Cipher: text(t), Verified: text(t)}))
 			}
+		case *event.Rate:
+			if rapid.Bool().Draw(t, "rate") {
+				field.Set(reflect.ValueOf(&event.Rate{
+					Of: text(t), Level: text(t), Count: rapid.IntRange(0, 1<<31).Draw(t, "count"), Sample: rapid.IntRange(0, 1<<31).Draw(t, "sample"),
+					Percent: rapid.Float64Range(0, 100).Draw(t, "percent"), Threshold: rapid.Float64Range(0, 100).Draw(t, "threshold"),
+					Window: rapid.IntRange(0, 1<<20).Draw(t, "window"), Action: text(t), Hold: text(t), Until: anyTime(t),
+				}))
+			}
 		default:
 			if field.Kind() == reflect.String {
 				field.SetString(text(t))

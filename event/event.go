@@ -38,9 +38,12 @@ const (
 	Suppressed Type = "suppressed"
 	// Unsuppressed: a suppression was lifted; Reason says which.
 	Unsuppressed Type = "unsuppressed"
+	// RateExceeded: too large a share of the mail bounced or was complained
+	// about. It is about no recipient; Rate says what follows.
+	RateExceeded Type = "rate_exceeded"
 )
 
-// Event is one thing that happened to one recipient. Its JSON form is a public
+// Event is one thing that happened, to one recipient but for RateExceeded. Its JSON form is a public
 // contract, described in docs/events.md: fields are added, never changed.
 type Event struct {
 	// ID is stable: a consumer that sees it twice saw the same event twice.
@@ -83,6 +86,32 @@ type Event struct {
 	URL string `json:"url,omitempty"`
 	// Machine says why a hit is not a person's; empty for a person's.
 	Machine string `json:"machine,omitempty"`
+	// Rate is the share of RateExceeded.
+	Rate *Rate `json:"rate,omitempty"`
+}
+
+// Rate is a share of the mail that passed a threshold. What it is a share of,
+// the fields of the event say: all of the tenant, stream and campaign that they
+// name, or what of the stream goes to Site.
+type Rate struct {
+	// Of is bounces or complaints.
+	Of string `json:"of"`
+	// Level is tenant, stream, campaign or site.
+	Level string `json:"level"`
+	// Count of Sample recipients: of those delivered or bounced for bounces, of
+	// those delivered for complaints. Percent is that share.
+	Count   int     `json:"count"`
+	Sample  int     `json:"sample"`
+	Percent float64 `json:"percent"`
+	// Threshold that was passed, in percent.
+	Threshold float64 `json:"threshold"`
+	// Window that was looked at, in seconds.
+	Window int `json:"window"`
+	// Action that followed: warn, slow or hold.
+	Action string `json:"action"`
+	// Hold is the id of the hold, and Until the end of the pause.
+	Hold  string    `json:"hold,omitempty"`
+	Until time.Time `json:"until,omitzero"`
 }
 
 // TLS is the protection of one connection.

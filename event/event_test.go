@@ -22,7 +22,7 @@ func types() []event.Type {
 	return []event.Type{
 		event.Accepted, event.Deferred, event.Delivered, event.Bounced, event.Expired, event.Dropped,
 		event.Opened, event.Clicked, event.Unsubscribed, event.Complained,
-		event.Suppressed, event.Unsuppressed,
+		event.Suppressed, event.Unsuppressed, event.RateExceeded,
 	}
 }
 
@@ -62,7 +62,19 @@ const golden = `{
   "next_attempt": "2026-03-01T13:00:00Z",
   "reason": "greylisted",
   "url": "https://example.com/",
-  "machine": "prefetch"
+  "machine": "prefetch",
+  "rate": {
+    "of": "bounces",
+    "level": "campaign",
+    "count": 120,
+    "sample": 1000,
+    "percent": 12,
+    "threshold": 10,
+    "window": 3600,
+    "action": "hold",
+    "hold": "h",
+    "until": "2026-03-01T14:00:00Z"
+  }
 }`
 
 func full() event.Event {
@@ -75,6 +87,10 @@ func full() event.Event {
 		Reply:    &mail.Reply{Code: 451, Enhanced: mail.EnhancedCode{Class: 4, Subject: 7, Detail: 1}, Text: "later"},
 		Category: "greylisting", Attempt: 2, NextAttempt: time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC),
 		Reason: "greylisted", URL: "https://example.com/", Machine: "prefetch",
+		Rate: &event.Rate{
+			Of: "bounces", Level: "campaign", Count: 120, Sample: 1000, Percent: 12, Threshold: 10, Window: 3600,
+			Action: "hold", Hold: "h", Until: time.Date(2026, 3, 1, 14, 0, 0, 0, time.UTC),
+		},
 	}
 }
 
@@ -161,7 +177,7 @@ func TestPageDocumentsEveryField(t *testing.T) {
 
 // The page has an example of every type, each as the daemon would write it.
 func TestPageExamples(t *testing.T) {
-	examples := regexp.MustCompile("(?s)### ([a-z]+)\n[^#]*?```json\n(.*?)\n```").FindAllStringSubmatch(page(t), -1)
+	examples := regexp.MustCompile("(?s)### ([a-z_]+)\n[^#]*?```json\n(.*?)\n```").FindAllStringSubmatch(page(t), -1)
 	var seen []event.Type
 	for _, example := range examples {
 		decoder := json.NewDecoder(strings.NewReader(example[2]))
@@ -174,7 +190,7 @@ func TestPageExamples(t *testing.T) {
 		if string(e.Type) != example[1] {
 			t.Errorf("under %s is an example of %s", example[1], e.Type)
 		}
-		if _, err := mail.ParseAddress(e.Recipient); err != nil {
+		if _, err := mail.ParseAddress(e.Recipient); err != nil && e.Type != event.RateExceeded {
 			t.Errorf("%s: %v", example[1], err)
 		}
 		var again bytes.Buffer

@@ -67,7 +67,12 @@ func (e *environment) printEvent(r api.Record) error {
 		return e.printLine(api.Line{Event: r.Event, Position: r.Position})
 	}
 	v := r.Event
-	line := fmt.Sprintf("%s %-12s %s/%d <%s>", v.Time.Local().Format("2006-01-02 15:04:05"), v.Type, v.Message, v.Index, v.Recipient)
+	line := fmt.Sprintf("%s %-12s ", v.Time.Local().Format("2006-01-02 15:04:05"), v.Type)
+	if v.Rate != nil {
+		line += v.Tenant
+	} else {
+		line += fmt.Sprintf("%s/%d <%s>", v.Message, v.Index, v.Recipient)
+	}
 	if v.Site != "" {
 		line += " at " + v.Site
 	}

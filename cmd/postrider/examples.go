@@ -39,6 +39,7 @@ func examples() map[string]string {
 		"check-message":    "postrider check-message --stream marketing newsletter.eml",
 		"events tail":      "postrider events tail --type bounced,expired",
 		"stats":            "postrider stats --by day --campaign november --from 2026-11-01",
+		"rates":            "postrider rates --tenant shop",
 		"suppress check":   "postrider suppress check --stream marketing reader@example.net",
 		"suppress add":     "postrider suppress add --tenant shop reader@example.net",
 		"suppress remove":  "postrider suppress remove --reason hard_bounce reader@example.net",

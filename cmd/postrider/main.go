@@ -62,6 +62,7 @@ type commands struct {
 	CheckMessage checkMessageCommand `cmd:"" name:"check-message" help:"Hold a message against the rules for bulk mail. Nothing is sent."`
 	Events       eventsCommand       `cmd:"" help:"Read what happened."`
 	Stats        statsCommand        `cmd:"" help:"Show what was counted: mail, opens, clicks, unsubscribes and complaints."`
+	Rates        ratesCommand        `cmd:"" help:"Show which shares of the mail bounced or were complained about, and what followed."`
 	Suppress     suppressCommand     `cmd:"" help:"See and change who is not mailed."`
 	Privacy      privacyCommand      `cmd:"" help:"Find, export, rectify or erase what is kept of one person."`
 	Store        storeCommand        `cmd:"" help:"Check and repair the queue's files, while no daemon runs."`

@@ -205,13 +205,36 @@ func answers() map[string]any {
 		"/v1/subjects/rectify": counts,
 		"/v1/subjects/export":  map[string]string{"store": "events", "kind": "event"},
 		"/v1/stats":            countedStats(),
+		"/v1/rates":            watchedRates(),
 		"/v1/events": []api.Record{
 			{Position: 7, Event: event.Event{ID: "e1", Type: event.Accepted, Time: at, Message: id, Recipient: "a@example.net"}},
 			{Position: 8, Event: event.Event{ID: "e2", Type: event.Deferred, Time: at, Message: id, Recipient: "a@example.net", Site: "example.net", Reply: reply}},
 			{Position: 9, Event: event.Event{ID: "e3", Type: event.Clicked, Time: at, Message: id, Index: 1, Recipient: "b@example.net", URL: "https://shop.example/"}},
 			{Position: 10, Event: event.Event{ID: "e4", Type: event.Dropped, Time: at, Message: id, Index: 2, Recipient: "c@example.net", Reason: "suppressed: unsubscribed"}},
+			{Position: 11, Event: event.Event{
+				ID: "e5", Type: event.RateExceeded, Time: at, Tenant: "shop", Stream: "marketing", Campaign: "november",
+				Reason: "campaign november: bounces at 12 %", Rate: &event.Rate{Of: "bounces", Level: "campaign", Count: 120, Sample: 1000, Percent: 12},
+			}},
 		},
 	}
+}
+
+// watchedRates has a row of each level and state.
+func watchedRates() api.Rates {
+	bounces := api.RateFigure{Count: 120, Sample: 1000, Percent: 12, Warn: 5, Act: 10, Window: 3600}
+	complaints := api.RateFigure{Count: 1, Sample: 870, Percent: 0.115, Warn: 0.1, Act: 0.3, Window: 86400}
+	few := api.RateFigure{Count: 1, Sample: 3, Percent: 33.333, Warn: 5, Act: 10, Window: 3600, Few: true}
+	none := api.RateFigure{Warn: 0.1, Act: 0.3, Window: 86400, Few: true}
+	old := time.Now().Add(-3 * time.Hour)
+	return api.Rates{Rates: []api.Rate{
+		{Level: "tenant", Tenant: "shop", State: "warned", Since: old, Reason: "tenant shop: bounces at 12 %", Delivered: 870, Blocked: 10, Bounces: bounces, Complaints: complaints},
+		{Level: "stream", Tenant: "shop", Stream: "marketing", State: "ok", Delivered: 870, Blocked: 10, Bounces: bounces, Complaints: complaints},
+		{Level: "campaign", Tenant: "shop", Stream: "marketing", State: "few", Delivered: 2, Bounces: few, Complaints: none},
+		{Level: "campaign", Tenant: "shop", Stream: "marketing", Campaign: "november", State: "held", Since: old, Reason: "campaign november: bounces at 12 %", Hold: "06f2k3m8q0v1c4t5a6b7", Delivered: 870, Bounces: bounces, Complaints: complaints},
+		{Level: "campaign", Tenant: "shop", Stream: "marketing", Campaign: "spring", State: "slowed", Since: old, Until: time.Now().Add(10*time.Minute + 30*time.Second), Reason: "campaign spring: bounces at 12 %", Delivered: 870, Bounces: bounces, Complaints: complaints},
+		{Level: "site", Tenant: "shop", Stream: "marketing", Site: "google.com", State: "ok", Delivered: 870, Bounces: bounces, Complaints: complaints},
+		{Level: "site", Tenant: "shop", Stream: "marketing", Site: "small.example", State: "few", Delivered: 2, Bounces: few, Complaints: none},
+	}}
 }
 
 // countedStats answers every question about statistics, whatever it is by.
@@ -249,6 +272,7 @@ func TestOutput(t *testing.T) {
 		"queue-retry": "queue retry --all", "queue-cancel": "queue cancel --campaign november --reason wrong",
 		"events-tail": "events tail --after 6", "events-some": "events tail --type DEFERRED,clicked --count 1 --no-follow",
 		"stats": "stats", "stats-days": "stats --by day --campaign november --from 2026-11-01 --to 2026-11-30 --limit 2", "stats-links": "stats --by link --tenant shop",
+		"rates": "rates", "rates-all": "rates --tenant shop --all",
 		"privacy-find": "privacy find --tenant shop a@example.net", "privacy-erase": "privacy erase a@example.net",
 		"privacy-rectify": "privacy rectify --to b@example.net a@example.net", "privacy-export": "privacy export a@example.net",
 	} {

@@ -188,10 +188,15 @@ func (f *fake) Report(_ context.Context, request api.StatsRequest) (api.Stats, e
 	return api.Stats{Rows: []api.StatsRow{{Day: "2026-03-01"}}}, f.err
 }
 
+func (f *fake) Rates(_ context.Context, tenant string) (api.Rates, error) {
+	f.reason = tenant
+	return api.Rates{Rates: []api.Rate{{Level: "tenant", Tenant: "shop", State: "ok"}}}, f.err
+}
+
 func (f *fake) server() *admin.Server {
 	return admin.New(admin.Options{
 		Store: f, Events: f, Privacy: f,
-		Delivery: f, Statistics: f,
+		Delivery: f, Statistics: f, Rates: f,
 		Send: func(_ context.Context, r api.SendRequest) (string, error) {
 			f.sent = r
 			return "0123456789abcdefghij", f.err

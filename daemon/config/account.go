@@ -86,19 +86,26 @@ type Stream struct {
 	TimeZone string   `toml:"time_zone" is:"timezone"`
 	// Pool that the stream's mail leaves by; empty for the tenant's.
 	Pool string `toml:"pool" is:"name"`
+	// RateAction follows where a campaign's bounces or complaints are too many;
+	// Inherited for hold where Unsubscribe is set, and warn elsewhere.
+	RateAction string `toml:"rate_action" oneof:"default warn slow hold"`
+	// BounceAct and ComplaintAct are shares in percent; zero for those of [rates].
+	BounceAct    float64 `toml:"bounce_act" min:"0" max:"100"`
+	ComplaintAct float64 `toml:"complaint_act" min:"0" max:"100"`
 }
 
 func (s *Stream) setDefaults() {
 	s.Track, s.Weight, s.TLS, s.Suppressed = "none", 1, Inherited, refuseSuppressed
 	s.Notify, s.Checks, s.Check = notifyAsked, checksOff, defaultChecks()
+	s.RateAction = Inherited
 }
 
 // builtinStreams are what a tenant has without naming them, and the defaults
 // of those that it does name.
 func builtinStreams() []Stream {
 	return []Stream{
-		{Name: transactional, Track: "none", Weight: 4, TLS: Inherited, Suppressed: refuseSuppressed, Notify: notifyAsked, Checks: checksOff, Check: defaultChecks()},
-		{Name: marketing, Track: "all", Unsubscribe: true, Weight: 1, TLS: Inherited, Suppressed: refuseSuppressed, Notify: notifyOff, Checks: checksWarn, Check: defaultChecks()},
+		{Name: transactional, Track: "none", Weight: 4, TLS: Inherited, Suppressed: refuseSuppressed, Notify: notifyAsked, Checks: checksOff, Check: defaultChecks(), RateAction: Inherited},
+		{Name: marketing, Track: "all", Unsubscribe: true, Weight: 1, TLS: Inherited, Suppressed: refuseSuppressed, Notify: notifyOff, Checks: checksWarn, Check: defaultChecks(), RateAction: Inherited},
 	}
 }
 

@@ -18,6 +18,7 @@ func (d *decoder) check(c *Config) {
 	d.checkCredentials(c)
 	d.checkKeys(c)
 	d.checkTracking(c)
+	d.checkRates(&c.Rates)
 	if c.Limits.DataMemory < c.Limits.MessageSize {
 		d.problems.add(d.at("limits.data_memory", "limits.data_memory", "limits.message_size"), "expected at least message_size")
 	}
@@ -117,6 +118,15 @@ func (d *decoder) checkTenantName(c *Config, name string, at place) {
 func (d *decoder) checkQueue(q *Queue) {
 	if q.RetryFirst > q.RetryMax {
 		d.problems.add(d.at("queue.retry_first", "queue.retry_first", "queue.retry_max"), "expected at most retry_max")
+	}
+}
+
+func (d *decoder) checkRates(r *Rates) {
+	if r.BounceWarn > r.BounceAct {
+		d.problems.add(d.at("rates.bounce_warn", "rates.bounce_warn", "rates.bounce_act"), "expected at most bounce_act (%g)", r.BounceAct)
+	}
+	if r.ComplaintWarn > r.ComplaintAct {
+		d.problems.add(d.at("rates.complaint_warn", "rates.complaint_warn", "rates.complaint_act"), "expected at most complaint_act (%g)", r.ComplaintAct)
 	}
 }
 

@@ -47,6 +47,7 @@ type Config struct {
 	Suppression Suppression  `toml:"suppression" restart:"true"`
 	DSN         DSN          `toml:"dsn" restart:"true"`
 	Statistics  Statistics   `toml:"statistics" restart:"true"`
+	Rates       Rates        `toml:"rates"`
 }
 
 // Log says what is logged and how.
@@ -134,6 +135,22 @@ type Statistics struct {
 	UniqueFor time.Duration `toml:"unique_for" min:"1d" max:"3650d"`
 	// LinkQueries keeps the queries of links.
 	LinkQueries bool `toml:"link_queries"`
+}
+
+// Rates says which shares of bounces and complaints are too large. All shares
+// are in percent.
+type Rates struct {
+	Enabled bool `toml:"enabled" restart:"true"`
+	// BounceWarn and ComplaintWarn are told of, BounceAct and ComplaintAct acted
+	// on.
+	BounceWarn    float64 `toml:"bounce_warn" min:"0.001" max:"100"`
+	BounceAct     float64 `toml:"bounce_act" min:"0.001" max:"100"`
+	ComplaintWarn float64 `toml:"complaint_warn" min:"0.001" max:"100"`
+	ComplaintAct  float64 `toml:"complaint_act" min:"0.001" max:"100"`
+	// MinimumSample is how many recipients a share must be of to be judged.
+	MinimumSample   int           `toml:"minimum_sample" min:"1" max:"1000000000"`
+	BounceWindow    time.Duration `toml:"bounce_window" min:"1m" max:"7d" restart:"true"`
+	ComplaintWindow time.Duration `toml:"complaint_window" min:"1m" max:"30d" restart:"true"`
 }
 
 // Suppression says what bounces come to.

@@ -22,6 +22,10 @@ func defaults() *Config {
 		Suppression: Suppression{SoftBounces: 5, SoftSpan: 14 * day, SoftFor: 90 * day},
 		DSN:         DSN{DelayAfter: 4 * time.Hour, PerHour: 100, MaxReturned: 50 * KB},
 		Statistics:  Statistics{Enabled: true, MaskBelow: 10, UniqueFor: 400 * day},
+		Rates: Rates{
+			Enabled: true, BounceWarn: 5, BounceAct: 10, ComplaintWarn: 0.1, ComplaintAct: 0.3,
+			MinimumSample: 500, BounceWindow: time.Hour, ComplaintWindow: day,
+		},
 	}
 }
 

@@ -120,23 +120,24 @@ func TestResolved(t *testing.T) {
 		{"streams", c.Tenants[0].Streams, []Stream{
 			{
 				Name: "news", Track: "none", TrackText: true, UTM: "utm_source=shop&utm_medium=e%6Dail&utm_campaign={campaign}",
-				UTMHosts: []string{"shop.example", "example.org"}, MaxAge: day + day/2, Weight: 1, Suppressed: "refuse", TLS: Inherited, Notify: "asked", Checks: "off", Check: defaultChecks(), TimeZone: "UTC",
+				UTMHosts: []string{"shop.example", "example.org"}, MaxAge: day + day/2, Weight: 1, Suppressed: "refuse", TLS: Inherited, Notify: "asked", Checks: "off", Check: defaultChecks(), TimeZone: "UTC", RateAction: Inherited,
 			},
 			{
 				Name: "marketing", Track: "all", Unsubscribe: true, Weight: 2, Suppressed: "drop",
 				Windows: []string{"Mon-Fri 08:00-20:00", "Sat 10:00-16:00"}, TLS: Inherited, Notify: "off", Checks: "warn", Check: defaultChecks(), TimeZone: "Europe/Berlin",
+				RateAction: "slow", BounceAct: 7, ComplaintAct: 0.2,
 			},
-			{Name: "transactional", Track: "none", Weight: 4, Suppressed: "refuse", TLS: Inherited, Notify: "asked", Checks: "off", Check: defaultChecks(), TimeZone: "UTC"},
+			{Name: "transactional", Track: "none", Weight: 4, Suppressed: "refuse", TLS: Inherited, Notify: "asked", Checks: "off", Check: defaultChecks(), TimeZone: "UTC", RateAction: Inherited},
 		}},
 		{"quotas", [3]int{c.Tenants[1].MaxMessages, int(c.Tenants[1].MaxBytes), c.Tenants[1].MaxPerHour}, [3]int{1000, 1_000_000_000, 500}},
 		{"no quotas", [3]int{c.Tenants[0].MaxMessages, int(c.Tenants[0].MaxBytes), c.Tenants[0].MaxPerHour}, [3]int{}},
 		{"windows of the tenant", c.Tenants[1].Streams, []Stream{
-			{Name: "transactional", Track: "none", Weight: 4, Suppressed: "refuse", Windows: []string{}, TLS: Inherited, Notify: "asked", Checks: "off", Check: defaultChecks(), TimeZone: "America/New_York"},
-			{Name: "marketing", Track: "all", Unsubscribe: true, Weight: 1, Suppressed: "refuse", Windows: []string{"22:00-06:00"}, TLS: Inherited, Notify: "off", Checks: "warn", Check: defaultChecks(), TimeZone: "America/New_York"},
+			{Name: "transactional", Track: "none", Weight: 4, Suppressed: "refuse", Windows: []string{}, TLS: Inherited, Notify: "asked", Checks: "off", Check: defaultChecks(), TimeZone: "America/New_York", RateAction: Inherited},
+			{Name: "marketing", Track: "all", Unsubscribe: true, Weight: 1, Suppressed: "refuse", Windows: []string{"22:00-06:00"}, TLS: Inherited, Notify: "off", Checks: "warn", Check: defaultChecks(), TimeZone: "America/New_York", RateAction: Inherited},
 		}},
 		{"built-in streams", Default().Tenants[0].Streams, []Stream{
-			{Name: "transactional", Track: "none", Weight: 4, Suppressed: "refuse", TLS: Inherited, Notify: "asked", Checks: "off", Check: defaultChecks(), TimeZone: "UTC"},
-			{Name: "marketing", Track: "all", Unsubscribe: true, Weight: 1, Suppressed: "refuse", TLS: Inherited, Notify: "off", Checks: "warn", Check: defaultChecks(), TimeZone: "UTC"},
+			{Name: "transactional", Track: "none", Weight: 4, Suppressed: "refuse", TLS: Inherited, Notify: "asked", Checks: "off", Check: defaultChecks(), TimeZone: "UTC", RateAction: Inherited},
+			{Name: "marketing", Track: "all", Unsubscribe: true, Weight: 1, Suppressed: "refuse", TLS: Inherited, Notify: "off", Checks: "warn", Check: defaultChecks(), TimeZone: "UTC", RateAction: Inherited},
 		}},
 		{"suppression", c.Suppression, Suppression{SoftBounces: 3, SoftSpan: 7 * day, HardFor: 365 * day}},
 		{"admin off", c.Admin.HTTP, ""},

@@ -14,8 +14,8 @@ import (
 // each day file touched; they are durable when it returns nil. Records at or
 // below Position are skipped, so whoever got an error appends the same again.
 //
-// Opened, clicked and unsubscribed events that name only a message and an
-// index are completed from that recipient's accepted event.
+// Opened, clicked, unsubscribed and complained events that name only a message
+// and an index are completed from that recipient's accepted event.
 func (l *Log) Append(ctx context.Context, records []event.Record) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()

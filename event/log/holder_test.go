@@ -67,6 +67,26 @@ func TestFindAndExport(t *testing.T) {
 	}
 }
 
+// TestEventsAboutNobody proves that events without a message and a recipient are
+// no person's, also where a person has one that names no message.
+func TestEventsAboutNobody(t *testing.T) {
+	f := openTest(t, t.TempDir())
+	lifted := event.Record{Position: 1, Event: event.Event{ID: "u", Type: event.Unsuppressed, Time: noon(1), Tenant: tenant, Recipient: reader(1)}}
+	rate := event.Record{Position: 2, Event: event.Event{
+		ID: "r", Type: event.RateExceeded, Time: noon(1), Tenant: tenant, Reason: "campaign spring: bounces", Rate: &event.Rate{Count: 7},
+	}}
+	f.append(t, lifted, rate)
+	if n, err := f.Find(t.Context(), subject(t, reader(1))); n != 1 || err != nil {
+		t.Errorf("found %d, %v", n, err)
+	}
+	if n, err := f.Erase(t.Context(), subject(t, reader(1))); n != 1 || err != nil {
+		t.Errorf("erased %d, %v", n, err)
+	}
+	if e := f.read(t, 1)[0].Event; e.Recipient != "" || e.Reason != rate.Event.Reason || e.Rate == nil || e.Rate.Count != 7 {
+		t.Errorf("%+v", e)
+	}
+}
+
 func TestEraseLeavesNothingInTheFiles(t *testing.T) {
 	f := openTest(t, t.TempDir())
 	fillThreeDays(t, f)

@@ -106,8 +106,8 @@ type Stats struct {
 	// Repaired counts events that could not be written as JSON until what was
 	// wrong with them was quoted or left out.
 	Repaired int64
-	// Unmatched counts opens, clicks and unsubscribes whose accepted event was
-	// not found.
+	// Unmatched counts opens, clicks, unsubscribes and complaints whose accepted
+	// event was not found.
 	Unmatched int64
 }
 

@@ -118,6 +118,65 @@ func TestReaderEventsAreCompleted(t *testing.T) {
 	}
 }
 
+// TestFollowTypes proves that some types are handed over and no others, in their
+// order, those to come too, and that a type is what it would be decoded as.
+func TestFollowTypes(t *testing.T) {
+	f := openTest(t, t.TempDir())
+	var want []uint64
+	for n := range uint64(3 * followBatch) {
+		r := accepted(n+1, int(n), noon(1+int(n)/followBatch))
+		if n%7 == 0 || n < followBatch && n%2 == 0 {
+			r.Event.ID = `"type":"accepted"`
+			r.Event.Type = event.Delivered
+			want = append(want, r.Position)
+		}
+		f.append(t, r)
+	}
+	last := uint64(10_000)
+	want = append(want, last)
+	var got []uint64
+	errDone := errors.New("done")
+	err := f.FollowTypes(t.Context(), 0, []event.Type{event.Delivered, event.Bounced}, func(records []event.Record) error {
+		for _, r := range records {
+			if got = append(got, r.Position); r.Event.Type != event.Delivered {
+				t.Errorf("%+v", r)
+			}
+		}
+		switch len(want) - len(got) {
+		case 1:
+			to := accepted(last, 1, noon(5))
+			to.Event.Type = event.Delivered
+			f.append(t, accepted(9_999, 1, noon(5)), to)
+		case 0:
+			return errDone
+		}
+		return nil
+	})
+	if !errors.Is(err, errDone) || !slices.Equal(got, want) {
+		t.Errorf("%v, %d of %d", err, len(got), len(want))
+	}
+	if typeOf([]byte("{}")) != "" || typeOf([]byte(`{"type":"a`)) != "a" {
+		t.Error("types of what is no event")
+	}
+}
+
+// TestComplaintsAreCompleted proves that a complaint that names a recipient's
+// place alone is told with whose it was, and one that is whole stays as it is.
+func TestComplaintsAreCompleted(t *testing.T) {
+	f := openTest(t, t.TempDir())
+	bare := event.Record{Position: 2, Event: event.Event{ID: "c", Type: event.Complained, Time: noon(2), Message: messageID(1)}}
+	whole := bare
+	whole.Position, whole.Event.Tenant, whole.Event.Recipient = 3, "other", "somebody@example.net"
+	f.append(t, accepted(1, 1, noon(1)), bare, whole)
+	records := f.read(t, 1)
+	if e := records[0].Event; e.Tenant != tenant || e.Stream != "marketing" || e.Campaign != "spring" || e.Recipient != reader(1) {
+		t.Errorf("%+v", e)
+	}
+	if e := records[1].Event; e.Tenant != "other" || e.Campaign != "" || e.Recipient != "somebody@example.net" {
+		t.Errorf("%+v", e)
+	}
+}
+
 func TestLookup(t *testing.T) {
 	f := openTest(t, t.TempDir(), func(o *Options) { o.OpenFiles = 2 })
 	for n := range 12 {

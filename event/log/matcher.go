@@ -45,6 +45,9 @@ func (m *matcher) concerns(raw []byte) bool {
 }
 
 func (m *matcher) match(e *event.Event) bool {
+	if e.Recipient == "" && e.Message == "" {
+		return false // it is about nobody
+	}
 	origin := originKey(e.Message, e.Index)
 	if e.Recipient == "" {
 		_, known := m.known[origin]

@@ -92,7 +92,7 @@ func (l *Log) origin(p page, origin string) (event.Event, bool) {
 // index alone.
 func needsOrigin(e *event.Event) bool {
 	switch e.Type {
-	case event.Opened, event.Clicked, event.Unsubscribed:
+	case event.Opened, event.Clicked, event.Unsubscribed, event.Complained:
 		return e.Recipient == "" || e.Tenant == ""
 	}
 	return false

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,17 +19,34 @@ const followBatch = 500
 // Read returns up to limit records after a position, in order; none at the
 // end. What expired is passed over.
 func (l *Log) Read(ctx context.Context, after uint64, limit int) ([]event.Record, error) {
+	var records []event.Record
+	for wanted := limit; wanted > 0; wanted = limit - len(records) {
+		values, err := l.readValues(ctx, after, wanted)
+		if err != nil {
+			return nil, err
+		}
+		records = l.decodeAll(records, values)
+		if len(values) < wanted {
+			break // those are all
+		}
+		after = values[len(values)-1].position
+	}
+	return records, nil
+}
+
+// readValues returns up to limit stored records after a position, in order.
+func (l *Log) readValues(ctx context.Context, after uint64, limit int) ([]value, error) {
 	days, err := l.daysAfter(after)
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}
-	var records []event.Record
+	var all []value
 	for _, d := range days {
-		for len(records) < limit {
+		for len(all) < limit {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			values, err := l.shelf.values(d, after, limit-len(records))
+			values, err := l.shelf.values(d, after, limit-len(all))
 			if err != nil && !errors.Is(err, ErrDamaged) {
 				return nil, fmt.Errorf("read events: %w", err)
 			}
@@ -36,10 +54,10 @@ func (l *Log) Read(ctx context.Context, after uint64, limit int) ([]event.Record
 				break
 			}
 			after = values[len(values)-1].position
-			records = l.decodeAll(records, values)
+			all = append(all, values...)
 		}
 	}
-	return records, nil
+	return all, nil
 }
 
 // daysAfter returns the days that can hold records after a position.
@@ -116,17 +134,32 @@ func (l *Log) skipDamaged(position uint64, err error) {
 // first those there are and then new ones as they come, until ctx ends, the
 // log is closed or handle fails. Its error is never nil.
 func (l *Log) Follow(ctx context.Context, after uint64, handle func([]event.Record) error) error {
+	return l.follow(ctx, after, nil, handle)
+}
+
+// FollowTypes is Follow for records of some types alone. The others are not
+// decoded, which is most of what reading costs.
+func (l *Log) FollowTypes(ctx context.Context, after uint64, types []event.Type, handle func([]event.Record) error) error {
+	return l.follow(ctx, after, types, handle)
+}
+
+func (l *Log) follow(ctx context.Context, after uint64, types []event.Type, handle func([]event.Record) error) error {
 	for {
 		news := l.news.wait()
-		records, err := l.Read(ctx, after, followBatch)
+		values, err := l.readValues(ctx, after, followBatch)
 		if err != nil {
 			return err
 		}
-		if len(records) > 0 {
-			if err := handle(records); err != nil {
-				return err
+		if len(values) > 0 {
+			after = values[len(values)-1].position
+			if types != nil {
+				values = slices.DeleteFunc(values, func(v value) bool { return !slices.Contains(types, typeOf(v.raw)) })
 			}
-			after = records[len(records)-1].Position
+			if records := l.decodeAll(nil, values); len(records) > 0 {
+				if err := handle(records); err != nil {
+					return err
+				}
+			}
 			continue
 		}
 		select {
@@ -135,4 +168,12 @@ func (l *Log) Follow(ctx context.Context, after uint64, handle func([]event.Reco
 			return ctx.Err()
 		}
 	}
+}
+
+// typeOf reads the type of a stored event; empty where it cannot. Inside of
+// other members every quote is escaped.
+func typeOf(raw []byte) event.Type {
+	_, rest, _ := bytes.Cut(raw, []byte(`"type":"`))
+	name, _, _ := bytes.Cut(rest, []byte(`"`))
+	return event.Type(name)
 }

@@ -82,6 +82,18 @@ type Stream struct {
 	Weight int
 	// Windows are when its mail may leave; the zero value for always.
 	Windows window.Windows
+	// Rates are what bounces and complaints lead to.
+	Rates RateRules
+}
+
+// RateRules say what follows where too many of a campaign's recipients bounce or
+// complain.
+type RateRules struct {
+	// Action is warn, slow or hold; empty for warn.
+	Action string
+	// BounceAct and ComplaintAct are the shares, in percent, from which on it
+	// follows; zero for the daemon's.
+	BounceAct, ComplaintAct float64
 }
 
 // Quota bounds a tenant's mail; a zero field bounds nothing.

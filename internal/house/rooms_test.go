@@ -65,6 +65,7 @@ func rooms() map[string]room {
 		"event/log":     {2, []string{"event", "internal/boltguard", "internal/datafolder", values}},
 		"event/webhook": {2, []string{"event", "event/log", values}},
 		"event/stats":   {2, []string{"event", "event/log", "internal/boltguard", "internal/datafolder", values}},
+		"event/watch":   {2, []string{"event", "internal/datafolder", values}},
 		"dkim":          {2, []string{values}},
 
 		"internal/mail":       {1, nil},

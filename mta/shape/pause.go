@@ -68,7 +68,7 @@ func (b *blocks) find(now time.Time, site, tenant, campaign string) (blockKey, p
 	defer b.mu.Unlock()
 	var foundKey blockKey
 	var found pause
-	for _, key := range [...]blockKey{{site, tenant, ""}, {site, tenant, campaign}} {
+	for _, key := range [...]blockKey{{site, tenant, ""}, {site, tenant, campaign}, {AnySite, tenant, campaign}} {
 		if p, ok := b.all[key]; ok && p.until.After(now) && p.until.After(found.until) {
 			foundKey, found = key, p
 		}
@@ -114,6 +114,19 @@ func (k blockKey) show(p pause) Throttle {
 		Site: k.site, Tenant: k.tenant, Campaign: k.campaign, Name: k.throttle(),
 		Rule: p.why.rule, Reason: p.why.reason, Cause: p.why.reply, Until: p.until,
 	}
+}
+
+// AnySite stands for all sites in the throttles that PauseCampaign makes.
+const AnySite = "*"
+
+// PauseCampaign keeps a tenant's campaign, which must have a name, from all sites
+// until a time, for a reason in words without an address. Lift ends it at
+// AnySite.
+func (s *Shaper) PauseCampaign(now, until time.Time, tenant, campaign, reason string) {
+	if campaign == "" || tenant == "" {
+		return // it would be more than was asked for
+	}
+	s.blocks.add(now, blockKey{AnySite, tenant, campaign}, pause{until: until, why: cause{reason: reason}})
 }
 
 // Blocked says whether mail of a tenant's campaign is kept from the target's
