@@ -167,6 +167,11 @@ func (l *ledger) barred(tenant string, a mail.Address) []*barrier {
 	return all
 }
 
+// isErased reports whether an address is erased at some time.
+func (l *ledger) isErased(tenant string, a mail.Address) bool {
+	return slices.ContainsFunc(l.barred(tenant, a), func(b *barrier) bool { return b.erased })
+}
+
 // erased reports whether an address may have been erased at a moment, and
 // whether it must have been.
 func (l *ledger) erased(tenant string, a mail.Address, at int) (possible, certain bool) {

@@ -98,6 +98,26 @@ func TestInspectOverheard(t *testing.T) {
 	}
 }
 
+// An event may be heard of only after its person was erased: before, it named
+// them all the same.
+func TestHeardOfAfterTheErasure(t *testing.T) {
+	s := overheardStory(t)
+	both := []queue.Entry{s.entry(0), s.entry(1)}
+	s.ledger.events[s.delivered.ID].encoded = nil
+	w := word{Number: 6, Kind: wordTold, Position: 3, Events: []event.Event{erased(s.delivered)}}
+	if err := s.ledger.enter(w, eraseDone+1); err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[int]int{eraseBegun: 0, eraseBegun + 1: 0, eraseDone + 2: 2} {
+		seen := observe(both[1:], s.accepted[0], s.accepted[1], s.delivered)
+		seen.events[2].Position = 3
+		seen.barred = map[*barrier]bool{s.ledger.barriers[0]: at > eraseDone}
+		if findings := s.ledger.inspect(at, seen); len(findings) != want {
+			t.Errorf("at %d: %v instead of %d", at, findings, want)
+		}
+	}
+}
+
 func TestBodyOfOverheard(t *testing.T) {
 	m := overheardStory(t).ledger.messages
 	for _, one := range m {
