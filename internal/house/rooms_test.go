@@ -49,6 +49,7 @@ func rooms() map[string]room {
 		"mta/bounce/verp":         {4, []string{values}},
 
 		"tracking":         {3, []string{"tracking/...", "event", values}},
+		"tracking/hit":     {3, nil},
 		"tracking/rewrite": {3, []string{"tracking/token", values}},
 		"tracking/token":   {3, nil},
 		"queue":            {3, []string{"event", values}},
