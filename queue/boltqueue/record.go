@@ -2,7 +2,6 @@ package boltqueue
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 
 	"github.com/postrider-mta/postrider/event"
@@ -181,8 +180,8 @@ func encodeEvent(e *event.Event) ([]byte, error) {
 }
 
 func decodeEvent(b []byte) (event.Event, error) {
-	var e event.Event
-	if err := json.Unmarshal(b, &e); err != nil {
+	e, err := event.ParseJSON(b)
+	if err != nil {
 		return e, fmt.Errorf("decode event: %w", err)
 	}
 	return e, nil
