@@ -232,4 +232,7 @@ func TestMachinesAreCountedApart(t *testing.T) {
 	if text := w.run("stats"); !strings.Contains(text, "opens: 1 in all, 0 by people; clicks: 3 in all, 0 by people") {
 		w.Errorf("postrider stats says\n%s", text)
 	}
+	if text := w.run("stats", "--readers"); !regexp.MustCompile(`november +1 +0 +0 +1 +0 +0 +3 +0 +0\n`).MatchString(text) {
+		w.Errorf("postrider stats --readers says\n%s", text)
+	}
 }
