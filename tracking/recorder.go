@@ -23,12 +23,11 @@ const (
 	maxPause = 10 * time.Second
 )
 
-// newEvent numbers events behind a random text of the recorder's own.
+// newID numbers events behind a random text of the recorder's own.
+func (r *recorder) newID() string { return r.name + strconv.FormatUint(r.number.Add(1), 36) }
+
 func (r *recorder) newEvent(kind event.Type, message [12]byte, index uint32) event.Event {
-	return event.Event{
-		ID: r.name + strconv.FormatUint(r.number.Add(1), 36), Type: kind, Time: time.Now().UTC(),
-		Message: MessageText(message), Index: int(index),
-	}
+	return event.Event{ID: r.newID(), Type: kind, Time: time.Now().UTC(), Message: MessageText(message), Index: int(index)}
 }
 
 // recorder takes events without delay and has one goroutine write them down.
@@ -197,14 +196,13 @@ func (r *recorder) take() ([]event.Event, []hit.Hit) {
 func (r *recorder) events(hits []hit.Hit) []event.Event {
 	events := make([]event.Event, len(hits))
 	for i := range hits {
-		h := &hits[i]
-		kind := event.Clicked
+		h, e := &hits[i], &events[i]
+		e.ID, e.Type, e.Time = r.newID(), event.Clicked, h.Time.UTC()
 		if h.Kind == hit.Open {
-			kind = event.Opened
+			e.Type = event.Opened
 		}
-		e := r.newEvent(kind, h.Recipient.Message, h.Recipient.Index)
-		e.Time, e.URL, e.Machine = h.Time.UTC(), h.URL, h.Machine.String()
-		events[i] = e
+		e.Message, e.Index = MessageText(h.Recipient.Message), int(h.Recipient.Index)
+		e.URL, e.Machine = h.URL, h.Machine.String()
 		r.metrics.countMachine(h.Machine)
 	}
 	return events
