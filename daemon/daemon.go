@@ -28,6 +28,7 @@ import (
 	"github.com/postrider-mta/postrider/privacy"
 	"github.com/postrider-mta/postrider/privacy/suppress"
 	"github.com/postrider-mta/postrider/queue/boltqueue"
+	"github.com/postrider-mta/postrider/tracking/hit"
 	"github.com/postrider-mta/postrider/tracking/token"
 )
 
@@ -69,6 +70,8 @@ type daemon struct {
 	reports *tlsreport.Reporter
 	keys    certificates
 	tokens  *token.Keyring
+	// hits is nil where there is no tracker.
+	hits *hit.Classifier
 
 	events     *eventlog.Log
 	statistics *stats.Store
@@ -228,8 +231,9 @@ func (d *daemon) startSuppressions(c *config.Config) error {
 }
 
 func (d *daemon) startQueue(c *config.Config) error {
+	d.hits = newClassifier(c)
 	store, err := boltqueue.Open(boltqueue.Options{
-		Dir: c.DataDir, Events: &loggedEvents{d.events, d.logger, d.fullAddresses}, Logger: d.logger,
+		Dir: c.DataDir, Events: &loggedEvents{watchDeliveries(d.events, d.hits), d.logger, d.fullAddresses}, Logger: d.logger,
 		SegmentBytes: int64(c.Queue.SegmentSize), MinFree: orNone(int64(c.Queue.MinFree)),
 		SpareSegments:   orNone(c.Queue.SpareSegments),
 		CheckpointBytes: int64(c.Queue.CheckpointSize), CheckpointInterval: c.Queue.CheckpointInterval,

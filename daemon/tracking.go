@@ -72,6 +72,7 @@ func (d *daemon) startTracker(c *config.Config) error {
 	tracker, err := tracking.New(tracking.Options{
 		Keys: d.tokens, Recorder: d.store, Unsubscriber: &unsubscriber{d.suppress},
 		Logger: d.logger, Registerer: d.metrics, Window: c.Tracking.RecordWindow, RecordFor: c.Tracking.RecordFor,
+		Classifier: d.hits, IgnoreSignals: !c.Tracking.RespectSignals,
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())

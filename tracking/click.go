@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/postrider-mta/postrider/event"
+	"github.com/postrider-mta/postrider/tracking/hit"
 	"golang.org/x/net/idna"
 )
 
@@ -18,9 +18,7 @@ func (t *Tracker) click(w http.ResponseWriter, r *http.Request, sealed string) i
 	if !ok {
 		return notFound(w)
 	}
-	if r.Method == http.MethodGet {
-		t.record(event.Clicked, link.Message, link.Index, link.URL)
-	}
+	t.record(r, hit.Hit{Kind: hit.Click, Recipient: hit.Recipient{Message: link.Message, Index: link.Index}, URL: link.URL})
 	w.Header()["Location"] = []string{target}
 	w.WriteHeader(http.StatusFound)
 	return http.StatusFound

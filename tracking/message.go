@@ -29,6 +29,6 @@ func accepted(id [12]byte) time.Time {
 }
 
 // expired reports a message whose clicks and opens are recorded no more.
-func (t *Tracker) expired(id [12]byte) bool {
-	return t.recordFor > 0 && time.Since(accepted(id)) > t.recordFor
+func (t *Tracker) expired(id [12]byte, now time.Time) bool {
+	return t.recordFor > 0 && now.Sub(accepted(id)) > t.recordFor
 }

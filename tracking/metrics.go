@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/postrider-mta/postrider/tracking/hit"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -21,13 +22,14 @@ type metrics struct {
 	recorded prometheus.Counter
 	dropped  prometheus.Counter
 	failures prometheus.Counter
-	waiting  prometheus.Gauge
 	expired  prometheus.Counter
+	optedOut prometheus.Counter
+	machines *prometheus.CounterVec
 	// clicked and opened are those of requests that come most.
 	clicked, opened prometheus.Counter
 }
 
-func newMetrics(r prometheus.Registerer) (*metrics, error) {
+func newMetrics() *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "postrider_tracking_requests_total",
@@ -45,25 +47,44 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "postrider_tracking_record_failures_total",
 			Help: "Failed attempts to record events; each is tried again.",
 		}),
-		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "postrider_tracking_events_waiting",
-			Help: "Events answered for and not yet recorded.",
-		}),
 		expired: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "postrider_tracking_expired_total",
 			Help: "Clicks and opens answered and not recorded, since their messages are too old.",
 		}),
+		optedOut: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "postrider_tracking_opted_out_total",
+			Help: "Clicks and opens answered and not recorded, since the browser asked not to be tracked (Sec-GPC or DNT).",
+		}),
+		machines: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postrider_tracking_machine_hits_total",
+			Help: "Clicks and opens taken for a machine's, by what tells.",
+		}, []string{"reason"}),
 	}
 	m.clicked = m.requests.WithLabelValues(kindClick, strconv.Itoa(http.StatusFound))
 	m.opened = m.requests.WithLabelValues(kindOpen, strconv.Itoa(http.StatusOK))
+	return m
+}
+
+// register takes nil for nowhere. waiting says how many events wait.
+func (m *metrics) register(r prometheus.Registerer, waiting func() int) error {
 	if r == nil {
-		return m, nil
+		return nil
 	}
+	gauge := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "postrider_tracking_events_waiting",
+		Help: "Events answered for and not yet recorded.",
+	}, func() float64 { return float64(waiting()) })
 	var err error
-	for _, c := range []prometheus.Collector{m.requests, m.recorded, m.dropped, m.failures, m.waiting, m.expired} {
+	for _, c := range []prometheus.Collector{m.requests, m.recorded, m.dropped, m.failures, gauge, m.expired, m.optedOut, m.machines} {
 		err = errors.Join(err, r.Register(c))
 	}
-	return m, err
+	return err
+}
+
+func (m *metrics) countMachine(reason hit.Reason) {
+	if reason != hit.Human {
+		m.machines.WithLabelValues(reason.String()).Inc()
+	}
 }
 
 func (m *metrics) count(kind string, status int) {

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/postrider-mta/postrider/event"
+	"github.com/postrider-mta/postrider/tracking/hit"
 )
 
 // pixel is a transparent GIF of one by one pixel, in 43 octets.
@@ -17,9 +17,7 @@ func (t *Tracker) open(w http.ResponseWriter, r *http.Request, sealed string) in
 	if err != nil {
 		return notFound(w)
 	}
-	if r.Method == http.MethodGet {
-		t.record(event.Opened, open.Message, open.Index, "")
-	}
+	t.record(r, hit.Hit{Kind: hit.Open, Recipient: hit.Recipient{Message: open.Message, Index: open.Index}})
 	w.Header().Set("Content-Type", "image/gif")
 	w.Header().Set("Content-Length", strconv.Itoa(len(pixel)))
 	if r.Method != http.MethodHead {

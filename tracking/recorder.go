@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/postrider-mta/postrider/event"
+	"github.com/postrider-mta/postrider/tracking/hit"
 )
 
 const (
@@ -22,32 +23,22 @@ const (
 	maxPause = 10 * time.Second
 )
 
-// newEvent numbers events behind a random text of the recorder's own.
-func (r *recorder) newEvent(kind event.Type, message [12]byte, index uint32) event.Event {
-	return event.Event{
-		ID: r.name + strconv.FormatUint(r.number.Add(1), 36), Type: kind, Time: time.Now().UTC(),
-		Message: MessageText(message), Index: int(index),
-	}
-}
+// newID numbers events behind a random text of the recorder's own.
+func (r *recorder) newID() string { return r.name + strconv.FormatUint(r.number.Add(1), 36) }
 
-// record notes a click or an opening, unless its message is too old.
-func (t *Tracker) record(kind event.Type, message [12]byte, index uint32, url string) {
-	if t.expired(message) {
-		t.metrics.expired.Inc()
-		return
-	}
-	e := t.recorder.newEvent(kind, message, index)
-	e.URL = url
-	t.recorder.add(e)
+func (r *recorder) newEvent(kind event.Type, message [12]byte, index uint32) event.Event {
+	return event.Event{ID: r.newID(), Type: kind, Time: time.Now().UTC(), Message: MessageText(message), Index: int(index)}
 }
 
 // recorder takes events without delay and has one goroutine write them down.
+// Hits become events there.
 type recorder struct {
-	to      Recorder
-	logger  *slog.Logger
-	metrics *metrics
-	window  time.Duration
-	limit   int
+	to         Recorder
+	classifier *hit.Classifier
+	logger     *slog.Logger
+	metrics    *metrics
+	window     time.Duration
+	limit      int
 
 	// name begins the ids of events, number is that of the last one.
 	name   string
@@ -55,7 +46,8 @@ type recorder struct {
 
 	mutex   sync.Mutex
 	waiting []event.Event
-	// writing counts events taken from waiting and not yet durable.
+	hits    []hit.Hit
+	// writing counts what was taken from these and is not yet durable.
 	writing int
 	closed  bool
 	// dropping reports that the buffer is full, so that the log says so once.
@@ -73,7 +65,8 @@ type recorder struct {
 func newRecorder(o Options, m *metrics) *recorder {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &recorder{
-		name: rand.Text() + "-", to: o.Recorder, logger: o.Logger, metrics: m, window: o.Window, limit: o.Buffer,
+		name: rand.Text() + "-", to: o.Recorder, classifier: o.Classifier,
+		logger: o.Logger, metrics: m, window: o.Window, limit: o.Buffer,
 		arrived: make(chan struct{}, 1), full: make(chan struct{}, 1),
 		closing: make(chan struct{}), done: make(chan struct{}), ctx: ctx, cancel: cancel,
 	}
@@ -85,19 +78,43 @@ func newRecorder(o Options, m *metrics) *recorder {
 func (r *recorder) add(e event.Event) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	if r.closed || len(r.waiting)+r.writing >= r.limit {
+	if r.admit() {
+		r.waiting = append(r.waiting, e)
+	}
+}
+
+// addHit never waits for the disk.
+func (r *recorder) addHit(h hit.Hit) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.admit() {
+		r.hits = append(r.hits, h)
+	}
+}
+
+// admit makes sure that there is place for one more, and that it is written;
+// the mutex is held.
+func (r *recorder) admit() bool {
+	waiting := len(r.waiting) + len(r.hits)
+	if r.closed || waiting+r.writing >= r.limit {
 		r.drop()
-		return
+		return false
 	}
 	r.dropping = false
-	r.waiting = append(r.waiting, e)
-	r.metrics.waiting.Inc()
-	switch len(r.waiting) {
+	switch waiting + 1 {
 	case 1:
 		signal(r.arrived)
 	case maxBatch:
 		signal(r.full)
 	}
+	return true
+}
+
+// left is how many are not yet durable.
+func (r *recorder) left() int {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return len(r.waiting) + len(r.hits) + r.writing
 }
 
 // drop counts an event that found no place; the mutex is held.
@@ -108,7 +125,7 @@ func (r *recorder) drop() {
 	}
 	r.dropping = true
 	r.logger.Error("tracking events are being dropped: too many wait to be recorded, or the tracker stopped",
-		"waiting", len(r.waiting)+r.writing, "stopped", r.closed)
+		"waiting", len(r.waiting)+len(r.hits)+r.writing, "stopped", r.closed)
 }
 
 func signal(c chan struct{}) {
@@ -147,33 +164,54 @@ func (r *recorder) collect() {
 // flush writes all that waits, what arrives meanwhile included.
 func (r *recorder) flush() {
 	for {
-		taken := r.take()
-		if len(taken) == 0 {
+		events, hits := r.take()
+		if len(events)+len(hits) == 0 {
 			return
 		}
-		for batch := range slices.Chunk(taken, maxBatch) {
+		for batch := range slices.Chunk(events, maxBatch) {
 			if !r.record(batch) {
 				return
 			}
-			r.settle(len(batch))
+		}
+		r.classifier.Sift(hits)
+		for batch := range slices.Chunk(hits, maxBatch) {
+			if !r.record(r.events(batch)) {
+				return
+			}
 		}
 	}
 }
 
-func (r *recorder) take() []event.Event {
+func (r *recorder) take() ([]event.Event, []hit.Hit) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	taken := r.waiting
-	// Those who record may keep what they got; the next batch is likely as long.
-	r.waiting, r.writing = make([]event.Event, 0, min(len(taken), maxBatch)), r.writing+len(taken)
-	return taken
+	events, hits := r.waiting, r.hits
+	r.writing += len(events) + len(hits)
+	// The next batch is likely as long.
+	r.waiting, r.hits = nil, make([]hit.Hit, 0, min(len(hits), maxBatch))
+	return events, hits
+}
+
+// events makes those of hits, which are counted by what was found of them.
+func (r *recorder) events(hits []hit.Hit) []event.Event {
+	events := make([]event.Event, len(hits))
+	for i := range hits {
+		h, e := &hits[i], &events[i]
+		e.ID, e.Type, e.Time = r.newID(), event.Clicked, h.Time.UTC()
+		if h.Kind == hit.Open {
+			e.Type = event.Opened
+		}
+		e.Message, e.Index = MessageText(h.Recipient.Message), int(h.Recipient.Index)
+		e.URL, e.Machine = h.URL, h.Machine.String()
+		r.metrics.countMachine(h.Machine)
+	}
+	return events
 }
 
 func (r *recorder) settle(n int) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	r.writing -= n
-	r.metrics.waiting.Sub(float64(n))
 	r.metrics.recorded.Add(float64(n))
 }
 
@@ -183,6 +221,7 @@ func (r *recorder) record(batch []event.Event) bool {
 	for pause := r.window; ; pause = min(2*pause, maxPause) {
 		err := r.to.Record(r.ctx, batch)
 		if err == nil {
+			r.settle(len(batch))
 			return true
 		}
 		r.metrics.failures.Inc()
@@ -210,12 +249,11 @@ func (r *recorder) close(ctx context.Context) error {
 	r.cancel()
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	left := len(r.waiting) + r.writing
+	left := len(r.waiting) + len(r.hits) + r.writing
 	if left == 0 {
 		return nil
 	}
-	r.waiting, r.writing = nil, 0
+	r.waiting, r.hits, r.writing = nil, nil, 0
 	r.metrics.dropped.Add(float64(left))
-	r.metrics.waiting.Sub(float64(left))
 	return fmt.Errorf("%d tracking events were not recorded", left)
 }

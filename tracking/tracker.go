@@ -12,6 +12,7 @@ import (
 
 	"github.com/postrider-mta/postrider/event"
 	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/tracking/hit"
 	"github.com/postrider-mta/postrider/tracking/token"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -46,6 +47,12 @@ type Options struct {
 	// RecordFor is how long after a message was accepted its clicks and opens
 	// are recorded; zero for ever. Its links work on.
 	RecordFor time.Duration
+	// Classifier tells people from machines; nil for one of its own, which
+	// nobody tells of deliveries.
+	Classifier *hit.Classifier
+	// IgnoreSignals records readers too whose browsers ask not to be tracked
+	// (Sec-GPC and DNT).
+	IgnoreSignals bool
 }
 
 // ErrOptions is wrapped by the errors of New.
@@ -60,9 +67,12 @@ type Tracker struct {
 	metrics      *metrics
 	recorder     *recorder
 	page         *page
+	classifier   *hit.Classifier
 	recordFor    time.Duration
 	fixed        fixed
 	server       *http.Server
+	// ignoreSignals is that of the options.
+	ignoreSignals bool
 }
 
 var _ http.Handler = (*Tracker)(nil)
@@ -81,17 +91,21 @@ func New(o Options) (*Tracker, error) {
 	if o.Buffer <= 0 {
 		o.Buffer = 100_000
 	}
+	if o.Classifier == nil {
+		o.Classifier = hit.New(hit.Options{})
+	}
 	page, err := newPage()
 	if err != nil {
 		return nil, fmt.Errorf("unsubscribe page: %w", err)
 	}
-	metrics, err := newMetrics(o.Registerer)
-	if err != nil {
-		return nil, fmt.Errorf("tracking metrics: %w", err)
-	}
+	metrics := newMetrics()
 	t := &Tracker{
 		keys: o.Keys, unsubscriber: o.Unsubscriber, logger: o.Logger,
 		metrics: metrics, page: page, recorder: newRecorder(o, metrics), recordFor: o.RecordFor, fixed: newFixed(),
+		classifier: o.Classifier, ignoreSignals: o.IgnoreSignals,
+	}
+	if err := metrics.register(o.Registerer, t.recorder.left); err != nil {
+		return nil, errors.Join(fmt.Errorf("tracking metrics: %w", err), t.recorder.close(context.Background()))
 	}
 	t.server = newServer(t, o.Logger)
 	return t, nil

@@ -88,7 +88,7 @@ func TestPixel(t *testing.T) {
 	}
 }
 
-func TestHeadRecordsNothing(t *testing.T) {
+func TestHeadIsAMachines(t *testing.T) {
 	s := start(t)
 	click := s.do(t, "HEAD", must(t)(s.links.ClickURL(message(), 0, "https://example.com/")), "", "")
 	if click.StatusCode != http.StatusFound || click.Header.Get("Location") != "https://example.com/" {
@@ -102,7 +102,8 @@ func TestHeadRecordsNothing(t *testing.T) {
 	if page.StatusCode != http.StatusOK || page.body != "" {
 		t.Errorf("page: %d", page.StatusCode)
 	}
-	if e := s.events(t); len(e) != 0 {
+	e := s.events(t)
+	if len(e) != 2 || e[0].Type != event.Clicked || e[0].Machine != "head" || e[1].Type != event.Opened || e[1].Machine != "head" {
 		t.Errorf("events %+v", e)
 	}
 }

@@ -273,7 +273,8 @@ func TestOutput(t *testing.T) {
 		"events-tail": "events tail --after 6", "events-some": "events tail --type DEFERRED,clicked --count 1 --no-follow",
 		"stats": "stats", "stats-days": "stats --by day --campaign november --from 2026-11-01 --to 2026-11-30 --limit 2", "stats-links": "stats --by link --tenant shop",
 		"rates": "rates", "rates-all": "rates --tenant shop --all",
-		"privacy-find": "privacy find --tenant shop a@example.net", "privacy-erase": "privacy erase a@example.net",
+		"stats-readers": "stats --readers",
+		"privacy-find":  "privacy find --tenant shop a@example.net", "privacy-erase": "privacy erase a@example.net",
 		"privacy-rectify": "privacy rectify --to b@example.net a@example.net", "privacy-export": "privacy export a@example.net",
 	} {
 		var text strings.Builder

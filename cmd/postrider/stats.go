@@ -17,6 +17,7 @@ type statsCommand struct {
 	Campaign string `help:"Campaign." placeholder:"NAME"`
 	From     string `help:"First day, in UTC." placeholder:"YYYY-MM-DD"`
 	To       string `help:"Last day, in UTC." placeholder:"YYYY-MM-DD"`
+	Readers  bool   `help:"Show what readers did: opens and clicks of people, and those of machines with them."`
 	Limit    int    `help:"Show at most so many rows; 0 for all." default:"100"`
 }
 
@@ -55,14 +56,18 @@ func (c statsCommand) printRows(e *environment, answer api.Stats) error {
 		rows = append(rows, []string{"all links", t.Unique.String(), t.Human.String(), t.Raw.String()})
 		return e.printTable("LINK\tCLICKED\tBY PEOPLE\tALL CLICKS", rows)
 	}
+	columns, cells := "\tACCEPTED\tSENT\tDELIVERED\tBOUNCED\tEXPIRED\tDROPPED\tOPENED\tCLICKED\tUNSUBSCRIBED\tCOMPLAINED", statsCells
+	if c.Readers {
+		columns, cells = "\tDELIVERED\tOPENED\tBY PEOPLE\tALL OPENS\tCLICKED\tBY PEOPLE\tALL CLICKS\tUNSUBSCRIBED\tCOMPLAINED", readerCells
+	}
 	var rows [][]string
 	for _, r := range answer.Rows {
-		rows = append(rows, append(names(&r), statsCells(&r)...))
+		rows = append(rows, append(names(&r), cells(&r)...))
 	}
 	last := make([]string, strings.Count(heading, "\t")+1)
 	last[0] = "total"
-	rows = append(rows, append(last, statsCells(&answer.Total)...))
-	return e.printTable(heading+"\tACCEPTED\tSENT\tDELIVERED\tBOUNCED\tEXPIRED\tDROPPED\tOPENED\tCLICKED\tUNSUBSCRIBED\tCOMPLAINED", rows)
+	rows = append(rows, append(last, cells(&answer.Total)...))
+	return e.printTable(heading+columns, rows)
 }
 
 // names are the columns that say what a row is about.
@@ -100,6 +105,18 @@ func statsCells(r *api.StatsRow) []string {
 		cells = append(cells, r.Opens.Unique.String(), r.Clicks.Unique.String(), r.Unsubscribed.String(), r.Complained.String())
 	}
 	return cells
+}
+
+// readerCells show of readers all that is counted.
+func readerCells(r *api.StatsRow) []string {
+	if r.Mail == nil || r.Opens == nil || r.Unsubscribed == nil || r.Complained == nil {
+		return nil
+	}
+	cells := []string{strconv.FormatInt(r.Mail.Delivered, 10)}
+	for _, hits := range []api.StatsHits{*r.Opens, r.Clicks} {
+		cells = append(cells, hits.Unique.String(), hits.Human.String(), hits.Raw.String())
+	}
+	return append(cells, r.Unsubscribed.String(), r.Complained.String())
 }
 
 // printNotes says what the table has no place for.

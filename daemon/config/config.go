@@ -189,6 +189,10 @@ type Tracking struct {
 	// RecordFor is how long after a message was accepted its clicks and opens
 	// are recorded; zero for ever.
 	RecordFor time.Duration `toml:"record_for" min:"0s" max:"36500d" restart:"true"`
+	// TooSoon is how long after a delivery a hit is a machine's; zero for never.
+	TooSoon time.Duration `toml:"too_soon" min:"0s" max:"1m" restart:"true"`
+	// RespectSignals records nothing of readers who send Sec-GPC or DNT.
+	RespectSignals bool `toml:"respect_signals" restart:"true"`
 	// TrustedProxies may say in X-Forwarded-For whom they speak for.
 	TrustedProxies []netip.Prefix `toml:"trusted_proxies" restart:"true"`
 }

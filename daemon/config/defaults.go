@@ -16,7 +16,7 @@ func defaults() *Config {
 		Limits:      defaultLimits(),
 		Queue:       defaultQueue(),
 		Delivery:    defaultDelivery(),
-		Tracking:    Tracking{RecordWindow: time.Second, RecordFor: 365 * day},
+		Tracking:    Tracking{RecordWindow: time.Second, RecordFor: 365 * day, TooSoon: 3 * time.Second, RespectSignals: true},
 		Admin:       Admin{HTTP: "127.0.0.1:2580"},
 		Events:      Events{Retention: 30 * day},
 		Suppression: Suppression{SoftBounces: 5, SoftSpan: 14 * day, SoftFor: 90 * day},

@@ -144,6 +144,9 @@ func TestResolved(t *testing.T) {
 		{"vendors", c.Credentials[0].VendorHeaders, []string{"sendgrid", "ses"}},
 		{"recorded for ever", c.Tracking.RecordFor, 0 * day},
 		{"recorded for a year", Default().Tracking.RecordFor, 365 * day},
+		{"never too soon", c.Tracking.TooSoon, 0 * day},
+		{"signals ignored", c.Tracking.RespectSignals, false},
+		{"signals respected", Default().Tracking.RespectSignals, true},
 	} {
 		if !reflect.DeepEqual(tc.got, tc.want) {
 			t.Errorf("%s: got %v, want %v", tc.name, tc.got, tc.want)

@@ -78,7 +78,7 @@ func (l *Log) writeOnce(name string, records []event.Record) error {
 	}
 	// Earlier days are read before the write transaction, which would
 	// otherwise be held over their opening.
-	earlier, err := l.searchEarlier(d, records)
+	earlier, err := l.searchEarlier(records)
 	if err != nil {
 		return err
 	}

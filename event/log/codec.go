@@ -47,8 +47,4 @@ func writable(t time.Time) time.Time {
 	return t.UTC()
 }
 
-func decode(value []byte) (event.Event, error) {
-	var e event.Event
-	err := json.Unmarshal(value, &e)
-	return e, err
-}
+func decode(value []byte) (event.Event, error) { return event.ParseJSON(value) }

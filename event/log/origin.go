@@ -21,34 +21,34 @@ func originKey(message string, index int) string {
 // Lookup returns the accepted event of a recipient, searching back from the
 // newest day as far as Options.LookBack.
 func (l *Log) Lookup(message string, index int) (event.Event, bool, error) {
-	e, found, err := l.search(l.shelf.list(), originKey(message, index))
+	origin := originKey(message, index)
+	found, err := l.search([]string{origin})
 	if err != nil {
 		return event.Event{}, false, fmt.Errorf("look up accepted event: %w", err)
 	}
-	return e, found, nil
+	e, ok := found[origin]
+	return e, ok, nil
 }
 
-// search goes through days from the last back, within LookBack of it. Days
-// whose keys cannot include origin are passed over without being opened, once
-// their bounds are known.
-func (l *Log) search(days []*day, origin string) (event.Event, bool, error) {
+// search goes through days from the last back, within LookBack of it, for as
+// many origins at once as there are. Days whose keys cannot include one are
+// passed over without being opened, once their bounds are known.
+func (l *Log) search(origins []string) (map[string]event.Event, error) {
+	days := l.shelf.list()
 	if len(days) == 0 {
-		return event.Event{}, false, nil
+		return nil, nil
 	}
+	found := make(map[string]event.Event, len(origins))
 	oldest := l.oldest(days[len(days)-1].name)
 	for _, d := range slices.Backward(days) {
-		if d.name < oldest {
+		if d.name < oldest || len(found) == len(origins) {
 			break
 		}
-		if !l.shelf.mayHold(d, origin) {
-			continue
-		}
-		e, found, err := l.searchDay(d, origin)
-		if found || err != nil && !errors.Is(err, ErrDamaged) {
-			return e, found, err
+		if err := l.searchDay(d, l.shelf.mayHold(d, origins), found); err != nil && !errors.Is(err, ErrDamaged) {
+			return nil, err
 		}
 	}
-	return event.Event{}, false, nil
+	return found, nil
 }
 
 func (l *Log) oldest(name string) string {
@@ -59,19 +59,40 @@ func (l *Log) oldest(name string) string {
 	return dayName(newest.AddDate(0, 0, -l.lookBack))
 }
 
-// mayHold reports whether a closed day's keys surround origin.
-func (s *shelf) mayHold(d *day, origin string) bool {
+// mayHold returns the origins that a day may have: of a closed one those that
+// its keys surround.
+func (s *shelf) mayHold(d *day, origins []string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !d.known || d.name == s.newest || d.about.low <= origin && origin <= d.about.high
+	if !d.known || d.name == s.newest {
+		return origins
+	}
+	var inside []string
+	for _, origin := range origins {
+		if d.about.low <= origin && origin <= d.about.high {
+			inside = append(inside, origin)
+		}
+	}
+	return inside
 }
 
-func (l *Log) searchDay(d *day, origin string) (e event.Event, found bool, err error) {
-	err = l.shelf.view(d, func(tx *bolt.Tx) error {
-		e, found = l.origin(newPage(tx), origin)
+// searchDay adds to found what the day has of the origins that are missing.
+func (l *Log) searchDay(d *day, origins []string, found map[string]event.Event) error {
+	if len(origins) == 0 {
+		return nil
+	}
+	return l.shelf.view(d, func(tx *bolt.Tx) error {
+		p := newPage(tx)
+		for _, origin := range origins {
+			if _, done := found[origin]; done {
+				continue
+			}
+			if e, ok := l.origin(p, origin); ok {
+				found[origin] = e
+			}
+		}
 		return nil
 	})
-	return e, found, err
 }
 
 // origin reads the accepted event inside a transaction.
@@ -98,32 +119,20 @@ func needsOrigin(e *event.Event) bool {
 	return false
 }
 
-// searchEarlier finds the origins that lie before day d for the records that
-// need one.
-func (l *Log) searchEarlier(d *day, records []event.Record) (map[string]event.Event, error) {
-	var earlier map[string]event.Event
-	var days []*day
+// searchEarlier finds the origins, before the records are written, of those
+// that need one.
+func (l *Log) searchEarlier(records []event.Record) (map[string]event.Event, error) {
+	var origins []string
 	for i := range records {
-		e := &records[i].Event
-		if !needsOrigin(e) {
-			continue
-		}
-		if earlier == nil {
-			earlier, days = map[string]event.Event{}, l.shelf.list()
-		}
-		origin := originKey(e.Message, e.Index)
-		if _, done := earlier[origin]; done {
-			continue
-		}
-		found, ok, err := l.search(days, origin)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			earlier[origin] = found
+		if e := &records[i].Event; needsOrigin(e) {
+			origins = append(origins, originKey(e.Message, e.Index))
 		}
 	}
-	return earlier, nil
+	if origins == nil {
+		return nil, nil
+	}
+	slices.Sort(origins) // as the file has them
+	return l.search(slices.Compact(origins))
 }
 
 // complete fills in what the accepted event knows. One not found leaves the

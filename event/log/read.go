@@ -114,6 +114,7 @@ func (s *shelf) values(d *day, after uint64, limit int) ([]value, error) {
 }
 
 func (l *Log) decodeAll(records []event.Record, values []value) []event.Record {
+	records = slices.Grow(records, len(values))
 	for _, v := range values {
 		e, err := decode(v.raw)
 		if err != nil {

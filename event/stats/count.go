@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/postrider-mta/postrider/event"
@@ -63,6 +64,8 @@ type batch struct {
 // the first of its kind.
 type first struct {
 	mark
+	// order is its place among those of the batch.
+	order int
 	count func()
 }
 
@@ -213,13 +216,13 @@ func (b *batch) onceFor(e *event.Event, kind uint16, count func()) {
 	if !ok || e.Time.Sub(messageTime(id)) > b.store.options.UniqueFor {
 		return
 	}
-	b.firsts = append(b.firsts, first{newMark(id, kind, uint32(e.Index)), count})
+	b.firsts = append(b.firsts, first{newMark(id, kind, uint32(e.Index)), len(b.firsts), count})
 }
 
 // settleFirsts finds out which of them are the first, in the order of marks and
 // not in that of events, so that each block is read and written once.
 func (b *batch) settleFirsts() error {
-	slices.SortStableFunc(b.firsts, func(x, y first) int { return compareMarks(x.mark, y.mark) })
+	slices.SortFunc(b.firsts, func(x, y first) int { return cmp.Or(compareMarks(x.mark, y.mark), x.order-y.order) })
 	b.firsts = slices.CompactFunc(b.firsts, func(x, y first) bool { return x.mark == y.mark })
 	marks := make([]mark, len(b.firsts))
 	for i := range b.firsts {

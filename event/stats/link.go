@@ -138,8 +138,26 @@ func (t *transaction) linkKey(c *campaign, text string) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, c.id), hash[:linkHashOctets]...)
 }
 
-// link finds the link of a click, or gives it a place while there are any.
+type urlOfCampaign struct {
+	campaign uint32
+	url      string
+}
+
+// link is findLink's answer, remembered.
 func (t *transaction) link(c *campaign, raw string) (*link, error) {
+	at := urlOfCampaign{c.id, raw}
+	if l := t.urls[at]; l != nil {
+		return l, nil
+	}
+	l, err := t.findLink(c, raw)
+	if err == nil {
+		t.urls[at] = l
+	}
+	return l, err
+}
+
+// findLink finds the link of a click, or gives it a place while there are any.
+func (t *transaction) findLink(c *campaign, raw string) (*link, error) {
 	text := cleanURL(raw, t.store.options.LinkQueries)
 	if text == "" {
 		return &link{place: otherPlace}, nil

@@ -258,7 +258,9 @@ func (s *Store) view(read func(*bolt.Tx) error) error { return asDamage(s.db.Vie
 
 func (s *Store) update(write func(*transaction) error) error {
 	return asDamage(s.db.Update(func(tx *bolt.Tx) error {
-		t := &transaction{tx: tx, store: s, campaigns: map[names]*campaign{}, links: map[string]*link{}}
+		t := &transaction{
+			tx: tx, store: s, campaigns: map[names]*campaign{}, links: map[string]*link{}, urls: map[urlOfCampaign]*link{},
+		}
 		return write(t)
 	}))
 }
@@ -269,6 +271,8 @@ type transaction struct {
 	store     *Store
 	campaigns map[names]*campaign
 	links     map[string]*link
+	// urls are links by what was clicked: most clicks are on few.
+	urls map[urlOfCampaign]*link
 }
 
 func (t *transaction) bucket(name string) *bolt.Bucket { return t.tx.Bucket([]byte(name)) }

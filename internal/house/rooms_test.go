@@ -51,6 +51,7 @@ func rooms() map[string]room {
 		"mta/notice":              {4, []string{"mta/bounce", "mta/bounce/dsn", "queue", values}},
 
 		"tracking":         {3, []string{"tracking/...", "event", values}},
+		"tracking/hit":     {3, nil},
 		"tracking/rewrite": {3, []string{"tracking/token", values}},
 		"tracking/token":   {3, nil},
 		"queue":            {3, []string{"event", values}},

@@ -147,7 +147,7 @@ func FuzzDecode(f *testing.F) {
 	a := fullAcceptance(f)
 	f.Add(a.appendHead(nil))
 	f.Add(appendChanges(nil, []change{{gone: true, event: []byte("{}")}, {due: 3, attempts: 4}}))
-	f.Add(appendEvents(nil, [][]byte{[]byte("{}")}))
+	f.Add([]byte("\x01\x02{}"))
 	m := messageRow{queues: newQueueList(a.queues), message: a.message}
 	f.Add(m.append(nil))
 	r := recipientRow{recipient: a.recipients[0]}

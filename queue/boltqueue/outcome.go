@@ -141,14 +141,10 @@ func (s *Store) Record(ctx context.Context, events []event.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	encoded := make([][]byte, len(events))
-	for i := range events {
-		b, err := encodeEvent(&events[i])
-		if err != nil {
-			return err
-		}
-		encoded[i] = b
+	encoded, err := encodeEvents(events)
+	if err != nil {
+		return err
 	}
-	w := &journal.Write{Kind: kindEvents, Head: appendEvents(nil, encoded), Value: recorded(events)}
+	w := &journal.Write{Kind: kindEvents, Head: encoded, Value: recorded(events)}
 	return storageError(s.journal.Append(ctx, w))
 }

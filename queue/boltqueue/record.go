@@ -2,7 +2,6 @@ package boltqueue
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 
 	"github.com/postrider-mta/postrider/event"
@@ -148,12 +147,19 @@ func decodeChanges(payload []byte) ([]change, error) {
 	return changes, nil
 }
 
-func appendEvents(b []byte, encoded [][]byte) []byte {
-	b = binary.AppendUvarint(b, uint64(len(encoded)))
-	for _, e := range encoded {
-		b = appendBytes(b, e)
+// encodeEvents makes one record of events that change nothing owed. There may be
+// thousands: they share the memory in which each is encoded.
+func encodeEvents(events []event.Event) ([]byte, error) {
+	b := binary.AppendUvarint(make([]byte, 0, len(events)*hitOctets), uint64(len(events)))
+	one := make([]byte, 0, eventOctets)
+	for i := range events {
+		var err error
+		if one, err = events[i].AppendJSON(one[:0]); err != nil {
+			return nil, fmt.Errorf("encode event: %w", err)
+		}
+		b = appendBytes(b, one)
 	}
-	return b
+	return b, nil
 }
 
 func decodeEvents(payload []byte) ([][]byte, error) {
@@ -169,8 +175,12 @@ func decodeEvents(payload []byte) ([][]byte, error) {
 	return encoded, nil
 }
 
-// eventOctets is more than most events take.
-const eventOctets = 512
+// eventOctets is more than most events take, hitOctets more than most opens and
+// clicks.
+const (
+	eventOctets = 512
+	hitOctets   = 256
+)
 
 func encodeEvent(e *event.Event) ([]byte, error) {
 	b, err := e.AppendJSON(make([]byte, 0, eventOctets))
@@ -181,8 +191,8 @@ func encodeEvent(e *event.Event) ([]byte, error) {
 }
 
 func decodeEvent(b []byte) (event.Event, error) {
-	var e event.Event
-	if err := json.Unmarshal(b, &e); err != nil {
+	e, err := event.ParseJSON(b)
+	if err != nil {
 		return e, fmt.Errorf("decode event: %w", err)
 	}
 	return e, nil

@@ -207,6 +207,7 @@ key = "ed.pem"
 listen = %q
 url = "http://%s"
 record_window = "200ms"
+too_soon = "0s"
 
 [queue]
 retry_first = "2s"

@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/postrider-mta/postrider/daemon/admin/api"
 	"github.com/postrider-mta/postrider/event"
 	"github.com/postrider-mta/postrider/internal/testmx"
+	"github.com/postrider-mta/postrider/test/harness"
 )
 
 // statistics asks until what was counted is as complete as it must be.
@@ -176,5 +179,60 @@ func TestStatisticsHideTheFew(t *testing.T) {
 	}
 	if text := w.run("stats", "--by", "link"); strings.Contains(text, "www.sender.example") {
 		t.Errorf("a link of one reader is named:\n%s", text)
+	}
+}
+
+// TestMachinesAreCountedApart proves over the real daemon that what filters and
+// proxies do is in the events and in the raw counts, and in none of people's.
+func TestMachinesAreCountedApart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	mx := w.domain("reader.example", testmx.Options{})
+	w.start(settings{tracking: "too_soon = \"1m\"\n", rest: "[statistics]\nmask_below = 0\n"})
+	news := []string{"X-Postrider-Stream: marketing", "X-Postrider-Campaign: november"}
+	w.awaitEvent(w.hand(page(news...), "r@reader.example"), event.Delivered)
+	message := mx.Messages()[0].Data
+	visit := func(method string, what *regexp.Regexp, fields ...string) {
+		w.Helper()
+		request, err := http.NewRequestWithContext(w.ctx, method, find(t, what, message), nil)
+		if err != nil {
+			w.Fatal(err)
+		}
+		for _, field := range fields {
+			name, value, _ := strings.Cut(field, ": ")
+			request.Header.Set(name, value)
+		}
+		response, err := harness.Browser().Do(request)
+		if err != nil {
+			w.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode >= http.StatusBadRequest {
+			w.Errorf("%s %v: %s", method, fields, response.Status)
+		}
+	}
+	visit(http.MethodGet, link) // a filter that calls itself Firefox, at once
+	visit(http.MethodHead, link)
+	visit(http.MethodGet, link, "User-Agent: Barracuda Sentinel (EE)")
+	visit(http.MethodGet, link, "Sec-GPC: 1")
+	visit(http.MethodGet, pixel, "User-Agent: Mozilla/5.0")
+	visit(http.MethodGet, pixel, "DNT: 1")
+	w.await("all is recorded", func() bool { return w.kinds()[event.Clicked] == 3 && w.kinds()[event.Opened] == 1 })
+	var machines []string
+	for _, e := range w.events() {
+		if e.Type == event.Clicked || e.Type == event.Opened {
+			machines = append(machines, e.Machine)
+		}
+	}
+	slices.Sort(machines)
+	if got, want := fmt.Sprint(machines), "[apple-privacy-proxy head scanner too-soon]"; got != want {
+		w.Errorf("machines %s, want %s", got, want)
+	}
+	w.compareStatistics()
+	if text := w.run("stats"); !strings.Contains(text, "opens: 1 in all, 0 by people; clicks: 3 in all, 0 by people") {
+		w.Errorf("postrider stats says\n%s", text)
+	}
+	if text := w.run("stats", "--readers"); !regexp.MustCompile(`november +1 +0 +0 +1 +0 +0 +3 +0 +0\n`).MatchString(text) {
+		w.Errorf("postrider stats --readers says\n%s", text)
 	}
 }

@@ -160,6 +160,9 @@ func (w *world) configuration(s settings) string {
 	if !strings.Contains(s.queue, "retry_first") {
 		s.queue += quick
 	}
+	if !strings.Contains(s.tracking, "too_soon") { // the readers of tests are quick
+		s.tracking += "too_soon = \"0s\"\n"
+	}
 	if w.port == 0 {
 		w.port = 25
 	}

@@ -219,10 +219,22 @@ func FreeAddressesAt(host string, n int) ([]string, error) {
 }
 
 // Browser returns an HTTP client that follows no redirect, so that a test sees
-// where one leads.
+// where one leads. It calls itself Firefox unless the request says otherwise.
 func Browser() *http.Client {
 	return &http.Client{
+		Transport:     reader{},
 		Timeout:       10 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+}
+
+// reader sends what a person's browser does.
+type reader struct{}
+
+func (reader) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Header.Get("User-Agent") == "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+	}
+	return http.DefaultTransport.RoundTrip(r)
 }

@@ -117,7 +117,7 @@ func (r *Keyring) Open(purpose Purpose, token string) ([]byte, error) {
 		return nil, ErrToken
 	}
 	// The decoder would skip line breaks, giving one token many spellings.
-	if strings.ContainsAny(token, "\r\n") {
+	if strings.Contains(token, "\n") || strings.Contains(token, "\r") {
 		return nil, ErrToken
 	}
 	raw, err := r.encoding.DecodeString(token)

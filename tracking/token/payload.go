@@ -69,7 +69,11 @@ func (r *Keyring) OpenLink(token string) (Link, error) {
 	if d.failed || int(code) >= len(prefixes) {
 		return Link{}, ErrToken
 	}
-	l.URL = prefixes[code] + string(d.rest)
+	var b strings.Builder
+	b.Grow(len(prefixes[code]) + len(d.rest))
+	b.WriteString(prefixes[code])
+	b.Write(d.rest)
+	l.URL = b.String()
 	if want, _ := scheme(l.URL); want != code || l.URL == "" || len(l.URL) > MaxURL {
 		return Link{}, ErrToken
 	}
