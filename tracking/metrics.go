@@ -13,6 +13,7 @@ const (
 	kindClick       = "click"
 	kindOpen        = "open"
 	kindUnsubscribe = "unsubscribe"
+	kindProbe       = "probe"
 	kindOther       = "other"
 )
 
@@ -23,6 +24,7 @@ type metrics struct {
 	failures prometheus.Counter
 	waiting  prometheus.Gauge
 	expired  prometheus.Counter
+	refused  prometheus.Counter
 	// clicked and opened are those of requests that come most.
 	clicked, opened prometheus.Counter
 }
@@ -54,13 +56,17 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help: "Clicks and opens answered and not recorded, since their messages are too old.",
 		}),
 	}
+	m.refused = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "postrider_tracking_connections_refused_total",
+		Help: "Connections closed at once, since their clients had too many.",
+	})
 	m.clicked = m.requests.WithLabelValues(kindClick, strconv.Itoa(http.StatusFound))
 	m.opened = m.requests.WithLabelValues(kindOpen, strconv.Itoa(http.StatusOK))
 	if r == nil {
 		return m, nil
 	}
 	var err error
-	for _, c := range []prometheus.Collector{m.requests, m.recorded, m.dropped, m.failures, m.waiting, m.expired} {
+	for _, c := range []prometheus.Collector{m.requests, m.recorded, m.dropped, m.failures, m.waiting, m.expired, m.refused} {
 		err = errors.Join(err, r.Register(c))
 	}
 	return m, err

@@ -59,6 +59,9 @@ func rooms() map[string]room {
 		"privacy":          {3, []string{"privacy/suppress", "event", values}},
 		"privacy/suppress": {3, []string{"event", "internal/boltguard", "internal/datafolder", values}},
 
+		"tracking/limit":    {3, nil},
+		"tracking/selftest": {3, []string{"tracking/token"}},
+
 		"event":         {2, []string{values}},
 		"event/log":     {2, []string{"event", "internal/boltguard", "internal/datafolder", values}},
 		"event/webhook": {2, []string{"event", "event/log", values}},
