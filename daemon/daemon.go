@@ -27,6 +27,8 @@ import (
 	"github.com/postrider-mta/postrider/privacy"
 	"github.com/postrider-mta/postrider/privacy/suppress"
 	"github.com/postrider-mta/postrider/queue/boltqueue"
+	"github.com/postrider-mta/postrider/tracking/certificate"
+	"github.com/postrider-mta/postrider/tracking/selftest"
 	"github.com/postrider-mta/postrider/tracking/token"
 )
 
@@ -68,6 +70,11 @@ type daemon struct {
 	reports *tlsreport.Reporter
 	keys    certificates
 	tokens  *token.Keyring
+	domains *selftest.Domains
+	// trackingHosts are the names of the tracking domains, trackingFiles their
+	// certificates where those are in files.
+	trackingHosts certificate.Hosts
+	trackingFiles certificate.Files
 
 	events     *eventlog.Log
 	statistics *stats.Store
@@ -143,11 +150,13 @@ func (d *daemon) start(ctx context.Context) error {
 		{"retention", d.startRetention},
 		{"suppression of bounces", d.startListening},
 		{"tracking keys", d.loadTokenKeys},
+		{"tracking domains", d.startDomains},
 		{"shaping", d.startShaping},
 		{"diversions", d.startDiversions},
 		{"TLS reports", d.startTLSReports},
 		{"delivery", d.startDelivery},
 		{"tracker", d.startTracker},
+		{"tracking self-test", d.runDomains},
 		{"submission", d.startSubmission},
 		{"sending of TLS reports", d.runTLSReports},
 		{"admin", d.startAdmin},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"path/filepath"
 	"time"
 )
@@ -16,11 +17,21 @@ func defaults() *Config {
 		Limits:      defaultLimits(),
 		Queue:       defaultQueue(),
 		Delivery:    defaultDelivery(),
-		Tracking:    Tracking{RecordWindow: time.Second, RecordFor: 365 * day},
+		Tracking:    defaultTracking(),
 		Admin:       Admin{HTTP: "127.0.0.1:2580"},
 		Events:      Events{Retention: 30 * day},
 		Suppression: Suppression{SoftBounces: 5, SoftSpan: 14 * day, SoftFor: 90 * day},
 		Statistics:  Statistics{Enabled: true, MaskBelow: 10, UniqueFor: 400 * day},
+	}
+}
+
+func defaultTracking() Tracking {
+	return Tracking{
+		RecordWindow: time.Second, RecordFor: 365 * day,
+		RequestsPerSecond: 200, RequestBurst: 2000, UnsubscribesPerSecond: 50, UnsubscribeBurst: 1000, ConnectionsPerIP: 500,
+		ExemptNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+		SelfTest:       true, TLS: "none",
+		ACME: ACME{Directory: "https://acme-v02.api.letsencrypt.org/directory"},
 	}
 }
 

@@ -141,6 +141,9 @@ func TestResolved(t *testing.T) {
 		{"suppression", c.Suppression, Suppression{SoftBounces: 3, SoftSpan: 7 * day, HardFor: 365 * day}},
 		{"admin off", c.Admin.HTTP, ""},
 		{"vendors", c.Credentials[0].VendorHeaders, []string{"sendgrid", "ses"}},
+		{"the tracker's authority", c.Tracking.ACME, ACME{"https://acme.example.com/directory", "postmaster@example.com", true}},
+		{"no limit", c.Tracking.RequestsPerSecond, 0},
+		{"nobody exempt", len(c.Tracking.ExemptNetworks), 0},
 		{"recorded for ever", c.Tracking.RecordFor, 0 * day},
 		{"recorded for a year", Default().Tracking.RecordFor, 365 * day},
 	} {

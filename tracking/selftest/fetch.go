@@ -45,11 +45,10 @@ type fetcher struct {
 }
 
 func newFetcher(o Options) *fetcher {
-	dialer := &net.Dialer{Timeout: timeout, Resolver: o.Resolver}
 	return &fetcher{keys: o.Keys, http: &http.Client{
 		Timeout: timeout,
 		Transport: &http.Transport{
-			DialContext:            dialer.DialContext,
+			DialContext:            dialer(o.Resolvers),
 			TLSClientConfig:        &tls.Config{RootCAs: o.Roots, MinVersion: tls.VersionTLS12},
 			DisableKeepAlives:      true, // each probe finds its way anew
 			MaxResponseHeaderBytes: 16 << 10,

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postrider-mta/postrider/internal/testmx"
 	"github.com/postrider-mta/postrider/tracking/selftest"
 	"github.com/postrider-mta/postrider/tracking/token"
 )
@@ -110,5 +111,46 @@ func TestFetchVerifies(t *testing.T) {
 	wrong := fmt.Sprintf("https://localhost:%d", server.Listener.Addr().(*net.TCPAddr).Port)
 	if s := after(t, selftest.Options{Keys: keys, Roots: roots}, wrong); !strings.Contains(s.Failure, "certificate is valid for") {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestFetchResolves proves that the next name server is asked where one does
+// not answer, and none where one says that there is no such name.
+func TestFetchResolves(t *testing.T) {
+	keys := keyring(t)
+	server := httptest.NewServer(tracker(keys))
+	defer server.Close()
+	dns, err := testmx.StartDNS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dns.Close()
+	if err := dns.Add("t.shop.example. 60 IN A 127.0.0.1"); err != nil {
+		t.Fatal(err)
+	}
+	other, err := testmx.StartDNS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	refusing, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refusing.Close()
+	url := fmt.Sprintf("http://t.shop.example:%d", server.Listener.Addr().(*net.TCPAddr).Port)
+	for _, test := range []struct {
+		servers []string
+		want    string
+	}{
+		{[]string{dns.Addr()}, ""},
+		{[]string{refusing.LocalAddr().String(), dns.Addr()}, ""},
+		{[]string{other.Addr(), dns.Addr()}, "the name does not resolve"},
+		{[]string{refusing.LocalAddr().String()}, "connection refused"},
+	} {
+		s := after(t, selftest.Options{Keys: keys, Resolvers: test.servers}, url)
+		if !strings.Contains(s.Failure, test.want) || (s.Status == selftest.Working) != (test.want == "") {
+			t.Errorf("%v: %+v", test.servers, s)
+		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
-	"net"
 	"slices"
 	"sync"
 	"time"
@@ -22,8 +21,10 @@ const atOnce = 16
 // Options of Domains. Keys are required.
 type Options struct {
 	Keys *token.Keyring
-	// Resolver finds the domains; nil for the system's.
-	Resolver *net.Resolver
+	// Resolvers are the IP addresses and ports of the name servers that find the
+	// domains, each asked where those before it do not answer; none for the
+	// system's.
+	Resolvers []string
 	// Roots are the authorities trusted; nil for the system's.
 	Roots *x509.CertPool
 	// Probe replaces the real one in tests.
