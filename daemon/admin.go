@@ -58,7 +58,9 @@ func (d *daemon) serveHTTP(name string, listener net.Listener, server *http.Serv
 	base, endStreams := context.WithCancel(context.Background())
 	server.BaseContext = func(net.Listener) context.Context { return base }
 	server.IdleTimeout, server.MaxHeaderBytes = time.Minute, 16<<10
-	server.ErrorLog = slog.NewLogLogger(d.logger.Handler(), slog.LevelWarn)
+	if server.ErrorLog == nil {
+		server.ErrorLog = slog.NewLogLogger(d.logger.Handler(), slog.LevelWarn)
+	}
 	serve := func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return err

@@ -61,7 +61,7 @@ func (d *daemon) startPlainTracker(c *config.Config, t *tracking.Tracker, plain 
 	}
 	d.logger.Info("tracker listening for plain HTTP", "address", listener.Addr().String())
 	d.serveHTTP("plain tracker", t.Limit(listener), &http.Server{
-		Handler: plain(), ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		Handler: plain(), ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, ErrorLog: t.ErrorLog(),
 	})
 	return nil
 }

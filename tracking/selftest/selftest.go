@@ -83,8 +83,9 @@ func (d *Domains) Set(enabled bool, urls []string) {
 	if !enabled {
 		urls = nil
 	}
-	now := time.Now()
+	now, wanted := time.Now(), make(map[string]bool, len(urls))
 	for _, url := range urls {
+		wanted[url] = true
 		if known := d.domains[url]; known != nil {
 			signal(known.now)
 			continue
@@ -93,7 +94,7 @@ func (d *Domains) Set(enabled bool, urls []string) {
 		d.metrics.usable.WithLabelValues(url).Set(0)
 	}
 	for url, known := range d.domains {
-		if slices.Contains(urls, url) {
+		if wanted[url] {
 			continue
 		}
 		if known.stop != nil {
