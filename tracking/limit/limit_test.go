@@ -213,3 +213,14 @@ func TestConnectionsOfNobody(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// BenchmarkOneClient is a flood from one address, as that of a bench is.
+func BenchmarkOneClient(b *testing.B) {
+	r := limit.NewRate(limit.RateOptions{PerSecond: 1_000_000_000, Burst: 1_000_000, Exempt: prefixes("10.0.0.0/8")})
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			r.Allow(netip.AddrFrom4([4]byte{192, 0, 2, 1}), time.Now())
+		}
+	})
+}

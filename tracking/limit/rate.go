@@ -3,6 +3,7 @@ package limit
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,15 +20,23 @@ type Rate struct {
 	// client may be.
 	interval, tolerance time.Duration
 	limit               int
-	shards              [shards]shard
+	// began is what times are reckoned from: by the monotonic clock, which
+	// nobody sets.
+	began  time.Time
+	shards [shards]shard
 }
 
+// shard holds the times of some clients. Those who are known take no lock that
+// others wait for.
 type shard struct {
-	mutex sync.Mutex
-	due   map[netip.Addr]time.Time
+	mutex sync.RWMutex
+	due   map[netip.Addr]*moment
 	// reaped is when those that count no longer were last removed.
-	reaped time.Time
+	reaped int64
 }
+
+// moment is a time in nanoseconds since Rate.began.
+type moment struct{ atomic.Int64 }
 
 // RateOptions of a Rate.
 type RateOptions struct {
@@ -52,10 +61,10 @@ func NewRate(o RateOptions) *Rate {
 	interval := time.Duration(float64(time.Second) / o.PerSecond)
 	r := &Rate{
 		exempt: o.Exempt, interval: interval, tolerance: interval * time.Duration(o.Burst-1),
-		limit: (o.Clients + shards - 1) / shards,
+		limit: (o.Clients + shards - 1) / shards, began: time.Now(),
 	}
 	for i := range r.shards {
-		r.shards[i].due = map[netip.Addr]time.Time{}
+		r.shards[i].due = map[netip.Addr]*moment{}
 	}
 	return r
 }
@@ -68,36 +77,59 @@ func (r *Rate) Allow(addr netip.Addr, now time.Time) time.Duration {
 		return 0
 	}
 	client := Client(addr)
-	s := &r.shards[spread(client)]
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	due, known := s.due[client]
-	if !known && !s.room(r.limit, now) {
+	at := int64(now.Sub(r.began))
+	due := r.shards[spread(client)].of(client, r.limit, at)
+	if due == nil {
 		return 0
 	}
-	if due.Before(now) {
-		due = now
-	}
-	if ahead := due.Sub(now); ahead > r.tolerance {
-		return ahead - r.tolerance
-	}
-	s.due[client] = due.Add(r.interval)
-	return 0
-}
-
-// room reports whether another client can be remembered. It forgets those of
-// whom nothing counts any more, each second at most, so that a flood from many
-// addresses does not cost a search each.
-func (s *shard) room(limit int, now time.Time) bool {
-	if now.Sub(s.reaped) >= time.Second || now.Before(s.reaped) {
-		s.reaped = now
-		for client, due := range s.due {
-			if !due.After(now) {
-				delete(s.due, client)
-			}
+	for {
+		before := due.Load()
+		next := max(before, at)
+		if ahead := time.Duration(next - at); ahead > r.tolerance {
+			return ahead - r.tolerance
+		}
+		if due.CompareAndSwap(before, next+int64(r.interval)) {
+			return 0
 		}
 	}
-	return len(s.due) < limit
+}
+
+// of returns a client's time; nil where no other client can be remembered.
+func (s *shard) of(client netip.Addr, limit int, now int64) *moment {
+	s.mutex.RLock()
+	due := s.due[client]
+	s.mutex.RUnlock()
+	if due != nil {
+		return due
+	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if due := s.due[client]; due != nil {
+		return due
+	}
+	s.reap(now)
+	if len(s.due) >= limit {
+		return nil
+	}
+	due = &moment{}
+	due.Store(now)
+	s.due[client] = due
+	return due
+}
+
+// reap forgets the clients of whom nothing counts any more, each second at
+// most, so that a flood from many addresses does not cost a search each. A
+// request that is being counted meanwhile may be forgotten with its client.
+func (s *shard) reap(now int64) {
+	if since := now - s.reaped; since >= 0 && since < int64(time.Second) {
+		return
+	}
+	s.reaped = now
+	for client, due := range s.due {
+		if due.Load() <= now {
+			delete(s.due, client)
+		}
+	}
 }
 
 // Known is how many clients are remembered.
@@ -107,9 +139,9 @@ func (r *Rate) Known() (n int) {
 	}
 	for i := range r.shards {
 		s := &r.shards[i]
-		s.mutex.Lock()
+		s.mutex.RLock()
 		n += len(s.due)
-		s.mutex.Unlock()
+		s.mutex.RUnlock()
 	}
 	return n
 }
