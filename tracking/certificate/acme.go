@@ -75,10 +75,17 @@ func NewACME(o ACMEOptions) (*ACME, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &ACME{hosts: o.Hosts, orders: newOrders(), metrics: m, logger: o.Logger}
+	a := &ACME{hosts: o.Hosts, metrics: m, logger: o.Logger}
 	kept, err := newFolder(o.Folder, a.issued)
 	if err != nil {
 		return nil, fmt.Errorf("ACME folder: %w", err)
+	}
+	saved, err := kept.loadOrders()
+	if err != nil {
+		return nil, fmt.Errorf("ACME folder: %w", err)
+	}
+	if a.orders, err = newOrders(saved, kept.saveOrders); err != nil {
+		a.logger.Warn("what was known of failed orders is lost", "error", err)
 	}
 	a.manager = &autocert.Manager{
 		Prompt: autocert.AcceptTOS, Cache: kept, HostPolicy: a.policy, Email: o.Email, RenewBefore: o.RenewBefore,
@@ -103,7 +110,9 @@ func (a *ACME) policy(_ context.Context, host string) error {
 
 // issued is called for each certificate, the renewed ones too.
 func (a *ACME) issued(host string) {
-	a.orders.done(host)
+	if err := a.orders.done(host, time.Now()); err != nil {
+		a.logger.Warn("orders for certificates were not saved", "error", err)
+	}
 	a.metrics.issued.Inc()
 	a.logger.Info("certificate issued", "host", host)
 }

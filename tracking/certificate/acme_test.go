@@ -227,11 +227,11 @@ func TestOthersAreRefused(t *testing.T) {
 }
 
 // TestFailuresPause proves that a host that cannot be validated is asked for a
-// few times and then no more, while another one gets its certificate, and that
-// the log says so once.
+// few times and then no more, while another one gets its certificate, that the
+// log says so once, and that a restart does not begin anew.
 func TestFailuresPause(t *testing.T) {
 	s := newSite(t, 90*day)
-	s.serve(nil)
+	stop := s.serve(nil)
 	s.authority.SetTLS("")
 	s.authority.SetHTTP("")
 	for range 5 {
@@ -248,6 +248,11 @@ func TestFailuresPause(t *testing.T) {
 	s.authority.SetTLS(s.tls)
 	if _, err := s.handshake("t.bank.example"); err != nil {
 		t.Errorf("another host: %v", err)
+	}
+	stop()
+	s.serve(nil)
+	if _, err := s.handshake("t.shop.example"); err == nil || s.authority.Asked("t.shop.example") != 3 || s.counter("acme_orders_paused_total") != 1 {
+		t.Errorf("a restart ends the pause: %v", err)
 	}
 }
 

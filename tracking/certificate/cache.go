@@ -38,10 +38,26 @@ func newFolder(path string, stored func(string)) (*folder, error) {
 // those that no authority would have given have no file.
 func (f *folder) file(name string) (string, bool) {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+"
-	if name == "" || len(name) > 200 || name[0] == '.' || strings.Trim(name, letters) != "" {
+	if name == "" || name == ordersName || len(name) > 200 || name[0] == '.' || strings.Trim(name, letters) != "" {
 		return "", false
 	}
 	return filepath.Join(f.path, name), true
+}
+
+// ordersName is what the orders are kept under, which no name of autocert's is.
+const ordersName = "+orders"
+
+// loadOrders returns what saveOrders kept; nil for nothing.
+func (f *folder) loadOrders() ([]byte, error) {
+	content, err := os.ReadFile(filepath.Join(f.path, ordersName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return content, err
+}
+
+func (f *folder) saveOrders(content []byte) error {
+	return datafolder.Replace(filepath.Join(f.path, ordersName), content)
 }
 
 // Get implements autocert.Cache.

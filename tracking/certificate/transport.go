@@ -44,7 +44,11 @@ func (t *transport) allow(host string) error {
 	if !t.hosts.issuable(host) {
 		return fmt.Errorf("%s: %w", host, ErrUnknownHost)
 	}
-	if left := t.orders.take(host, time.Now()); left > 0 {
+	left, err := t.orders.take(host, time.Now())
+	if err != nil {
+		return fmt.Errorf("%s: count the order: %w", host, err)
+	}
+	if left > 0 {
 		t.metrics.paused.Inc()
 		return fmt.Errorf("%s: %w, for %v more", host, ErrPaused, left.Round(time.Second))
 	}

@@ -66,11 +66,13 @@ func TestFetch(t *testing.T) {
 		answer http.HandlerFunc
 		want   string
 	}{
-		"the tracker":      {tracker(keys), ""},
-		"other keys":       {tracker(others), "not the tracker's answer: status 404"},
-		"a redirect to it": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, right.URL+r.URL.Path, 302) }, "status 302"},
-		"a parked domain":  {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<h1>Buy me</h1>") }, "does not prove our keys"},
-		"an echo":          {func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path[len(selftest.Path):]) }, "does not prove our keys"},
+		"the tracker": {tracker(keys), ""},
+		"other keys":  {tracker(others), "not the tracker's answer: status 404"},
+		"a redirect to it": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, right.URL+r.URL.Path, http.StatusFound)
+		}, "status 302"},
+		"a parked domain": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<h1>Buy me</h1>") }, "does not prove our keys"},
+		"an echo":         {func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path[len(selftest.Path):]) }, "does not prove our keys"},
 		"without end": {func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {
 				w.Write(make([]byte, 1024))
