@@ -28,10 +28,9 @@ func (d *daemon) runDomains(*config.Config) error {
 }
 
 // testDomains says which domains are to be tested: those whose links the
-// tenants' mail carries. Whether there is a tracker was decided at the start.
-func (d *daemon) testDomains(c *config.Config) {
-	d.domains.Set(c.Tracking.SelfTest && d.begun.Tracking.Listen != "", trackingURLs(c))
-}
+// tenants' mail carries. One that a reload brings together with the tracker
+// fails until the restart that starts it.
+func (d *daemon) testDomains(c *config.Config) { d.domains.Set(c.Tracking.SelfTest, trackingURLs(c)) }
 
 // trackingURLs are the bases of the links in the tenants' mail, each once.
 func trackingURLs(c *config.Config) (urls []string) {
