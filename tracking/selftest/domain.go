@@ -6,12 +6,13 @@ import (
 )
 
 const (
-	// interval is between the probes of a domain that answers.
-	interval = time.Minute
-	// retryFirst and retryMax bound the pauses after failures, each twice as
-	// long as the one before.
+	// interval is between the probes of a domain, and retryFirst after its first
+	// failure; then each pause is twice as long as the one before.
+	interval   = time.Minute
 	retryFirst = time.Second
-	retryMax   = 5 * time.Minute
+	// doubt bounds the pauses while it is not decided whether a domain that
+	// worked has failed.
+	doubt = 20 * time.Second
 	// FailFor and FailTimes are how long and how often in a row a domain that
 	// worked must fail before it is used no longer.
 	FailFor   = 2 * time.Minute
@@ -126,11 +127,11 @@ func (d *domain) become(status Status, now time.Time) {
 // many domains do not come together.
 func (d *domain) pause() time.Duration {
 	pause := interval
-	if n := d.state.Failures; n > 0 {
-		pause = retryMax
-		if n < 16 {
-			pause = min(retryFirst<<(n-1), retryMax)
-		}
+	if n := d.state.Failures; n > 0 && n < 16 {
+		pause = min(retryFirst<<(n-1), interval)
+	}
+	if d.state.Failures > 0 && d.state.Status == Working {
+		pause = min(pause, doubt)
 	}
 	return time.Duration(float64(pause) * (0.8 + 0.4*rand.Float64()))
 }
