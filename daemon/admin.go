@@ -16,7 +16,7 @@ import (
 func (d *daemon) startAdmin(c *config.Config) error {
 	server := admin.New(admin.Options{
 		Store: releasing{d.store, d.rates}, Events: d.events, Privacy: d.holders, Delivery: explainer{d}, Suppressions: &suppressions{d.suppress, d.store.Record, d.accounts.has},
-		Statistics: statistician{d}, Rates: rateTeller{d}, Send: d.send, Reload: d.reload,
+		Statistics: statistician{d}, Rates: rateTeller{d}, TrackingDomains: d.trackingDomains, Send: d.send, Reload: d.reload,
 		Ready:    func() error { return d.store.Stats().Fault },
 		Gatherer: d.metrics, Version: d.options.Version, Started: d.started, Logger: d.logger,
 	})
@@ -58,7 +58,9 @@ func (d *daemon) serveHTTP(name string, listener net.Listener, server *http.Serv
 	base, endStreams := context.WithCancel(context.Background())
 	server.BaseContext = func(net.Listener) context.Context { return base }
 	server.IdleTimeout, server.MaxHeaderBytes = time.Minute, 16<<10
-	server.ErrorLog = slog.NewLogLogger(d.logger.Handler(), slog.LevelWarn)
+	if server.ErrorLog == nil {
+		server.ErrorLog = slog.NewLogLogger(d.logger.Handler(), slog.LevelWarn)
+	}
 	serve := func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return err

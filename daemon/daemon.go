@@ -28,7 +28,9 @@ import (
 	"github.com/postrider-mta/postrider/privacy"
 	"github.com/postrider-mta/postrider/privacy/suppress"
 	"github.com/postrider-mta/postrider/queue/boltqueue"
+	"github.com/postrider-mta/postrider/tracking/certificate"
 	"github.com/postrider-mta/postrider/tracking/hit"
+	"github.com/postrider-mta/postrider/tracking/selftest"
 	"github.com/postrider-mta/postrider/tracking/token"
 )
 
@@ -71,7 +73,12 @@ type daemon struct {
 	keys    certificates
 	tokens  *token.Keyring
 	// hits is nil where there is no tracker.
-	hits *hit.Classifier
+	hits    *hit.Classifier
+	domains *selftest.Domains
+	// trackingHosts are the names of the tracking domains, trackingFiles their
+	// certificates where those are in files.
+	trackingHosts certificate.Hosts
+	trackingFiles certificate.Files
 
 	events     *eventlog.Log
 	statistics *stats.Store
@@ -150,11 +157,13 @@ func (d *daemon) start(ctx context.Context) error {
 		{"retention", d.startRetention},
 		{"suppression of bounces", d.startListening},
 		{"tracking keys", d.loadTokenKeys},
+		{"tracking domains", d.startDomains},
 		{"shaping", d.startShaping},
 		{"diversions", d.startDiversions},
 		{"TLS reports", d.startTLSReports},
 		{"delivery", d.startDelivery},
 		{"tracker", d.startTracker},
+		{"tracking self-test", d.runDomains},
 		{"submission", d.startSubmission},
 		{"sending of TLS reports", d.runTLSReports},
 		{"admin", d.startAdmin},

@@ -45,6 +45,7 @@ address = "127.0.0.1:0"
 [tracking]
 listen = "127.0.0.1:0"
 url = "http://t.example.com"
+self_test = false
 [admin]
 http = "127.0.0.1:0"
 `

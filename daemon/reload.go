@@ -13,6 +13,7 @@ import (
 	"github.com/postrider-mta/postrider/mta/route"
 	"github.com/postrider-mta/postrider/mta/shape"
 	"github.com/postrider-mta/postrider/mta/submission"
+	"github.com/postrider-mta/postrider/tracking/certificate"
 	"github.com/postrider-mta/postrider/tracking/token"
 )
 
@@ -29,6 +30,8 @@ type state struct {
 	egress       *egress
 	limits       shape.Options
 	certificates map[string]*tls.Certificate
+	// tracking are the tracker's certificates; nil where the file names none.
+	tracking *certificate.Set
 	// tokens are nil where the keys have not been read before.
 	tokens *token.Keyring
 }
@@ -41,12 +44,13 @@ func (d *daemon) prepare(c *config.Config) (*state, error) {
 	router, routerError := newRouter(c, providers, d.logger)
 	egress, egressError := newEgress(c)
 	certificates, certificatesError := loadCertificates(c)
+	tracking, trackingError := loadTrackingCertificates(c)
 	tokens, tokensError := d.readTokenKeys()
 	s := &state{
 		config: c, accounts: accounts, signer: signer, router: router, egress: egress,
-		limits: limits(c, providers), certificates: certificates, tokens: tokens,
+		limits: limits(c, providers), certificates: certificates, tracking: tracking, tokens: tokens,
 	}
-	err := errors.Join(accountsError, signerError, providersError, routerError, egressError, certificatesError, tokensError)
+	err := errors.Join(accountsError, signerError, providersError, routerError, egressError, certificatesError, trackingError, tokensError)
 	if err != nil {
 		s.abandon()
 		return nil, err
@@ -64,6 +68,9 @@ func (s *state) abandon() {
 // apply puts a state in place. It cannot fail.
 func (s *state) apply(d *daemon) {
 	d.config.Store(s.config)
+	if d.domains != nil {
+		d.testDomains(s.config)
+	}
 	d.level.Set(logLevel(s.config.Log.Level))
 	d.accounts.current.Store(s.accounts)
 	if d.store != nil {
@@ -72,6 +79,10 @@ func (s *state) apply(d *daemon) {
 	d.signer.current.Store(s.signer)
 	d.router.replace(s.router)
 	d.keys.replace(s.certificates)
+	d.trackingHosts.Set(append(trackingURLs(s.config), s.config.Tracking.URL))
+	if s.tracking != nil {
+		d.trackingFiles.Replace(s.tracking)
+	}
 	if s.tokens != nil {
 		d.tokens.Replace(s.tokens)
 	}

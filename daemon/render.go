@@ -12,6 +12,7 @@ import (
 	"github.com/postrider-mta/postrider/queue"
 	"github.com/postrider-mta/postrider/tracking"
 	"github.com/postrider-mta/postrider/tracking/rewrite"
+	"github.com/postrider-mta/postrider/tracking/selftest"
 	"github.com/postrider-mta/postrider/tracking/token"
 )
 
@@ -22,6 +23,8 @@ type renderer struct {
 	keys     *token.Keyring
 	logger   *slog.Logger
 	failures *prometheus.CounterVec
+	// domains say which tracking URLs may be used; nil for all.
+	domains *selftest.Domains
 }
 
 var _ delivery.Renderer = (*renderer)(nil)
@@ -75,16 +78,31 @@ func (r *renderer) wishes(m *queue.Message) wishes {
 }
 
 // Shared implements delivery.Renderer.
-func (r *renderer) Shared(m *queue.Message) bool { return !r.wishes(m).personal() }
+func (r *renderer) Shared(m *queue.Message) bool {
+	w := r.wishes(m)
+	return !w.personal() || r.domains != nil && !r.domains.Given(w.base)
+}
 
 // Render implements delivery.Renderer. Whatever goes wrong, the message goes
 // out as it was handed in, and is counted.
-func (r *renderer) Render(_ context.Context, d *queue.Delivery, body []byte) (delivery.Rendered, error) {
-	wishes := r.wishes(d.Message)
+func (r *renderer) Render(ctx context.Context, d *queue.Delivery, body []byte) (delivery.Rendered, error) {
+	wishes := r.answered(ctx, r.wishes(d.Message))
 	if !wishes.personal() && len(wishes.utm) == 0 {
 		return delivery.Rendered{Message: body}, nil
 	}
 	return delivery.Rendered{Message: r.put(d, body, wishes), Personal: wishes.personal()}, nil
+}
+
+// answered takes out of the wishes what would lead to a tracking domain that
+// does not answer: links, pixel and List-Unsubscribe alike. A link that is dead
+// is worse than none.
+func (r *renderer) answered(ctx context.Context, w wishes) wishes {
+	if !w.personal() || r.domains == nil || r.domains.Usable(ctx, w.base) {
+		return w
+	}
+	r.domains.Withheld(w.base)
+	w.base = ""
+	return w
 }
 
 func (r *renderer) put(d *queue.Delivery, body []byte, wishes wishes) []byte {

@@ -65,6 +65,10 @@ func (d *daemon) startTracker(c *config.Config) error {
 	if c.Tracking.Listen == "" {
 		return nil
 	}
+	secured, err := d.newTrackerTLS(c)
+	if err != nil {
+		return err
+	}
 	listener, err := listen(c.Tracking.Listen, sharedSocket)
 	if err != nil {
 		return err
@@ -73,6 +77,7 @@ func (d *daemon) startTracker(c *config.Config) error {
 		Keys: d.tokens, Recorder: d.store, Unsubscriber: &unsubscriber{d.suppress},
 		Logger: d.logger, Registerer: d.metrics, Window: c.Tracking.RecordWindow, RecordFor: c.Tracking.RecordFor,
 		Classifier: d.hits, IgnoreSignals: !c.Tracking.RespectSignals,
+		TrustedProxies: c.Tracking.TrustedProxies, Limits: trackingLimits(&c.Tracking), TLS: secured.config,
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -83,7 +88,15 @@ func (d *daemon) startTracker(c *config.Config) error {
 		serve: func() error { return tracker.Serve(listener) },
 		stop:  tracker.Shutdown,
 	})
-	return nil
+	return d.startPlainTracker(c, tracker, secured.plain)
+}
+
+func trackingLimits(t *config.Tracking) tracking.Limits {
+	return tracking.Limits{
+		RequestsPerSecond: t.RequestsPerSecond, RequestBurst: t.RequestBurst,
+		UnsubscribesPerSecond: t.UnsubscribesPerSecond, UnsubscribeBurst: t.UnsubscribeBurst,
+		Connections: t.ConnectionsPerIP, Exempt: t.ExemptNetworks,
+	}
 }
 
 // unsubscriber turns a reader's wish into a suppression.

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"github.com/postrider-mta/postrider/tracking"
 )
 
 // discard is a ResponseWriter that costs nothing.
@@ -14,9 +16,11 @@ func (d *discard) Header() http.Header            { return d.header }
 func (d *discard) Write(body []byte) (int, error) { return len(body), nil }
 func (d *discard) WriteHeader(int)                {}
 
-func BenchmarkClick(b *testing.B) {
+func BenchmarkClick(b *testing.B) { benchmarkClick(b, nil) }
+
+func benchmarkClick(b *testing.B, change func(*tracking.Options)) {
 	s := &store{}
-	tracker := newTracker(b, s, nil)
+	tracker := newTracker(b, s, change)
 	b.Cleanup(func() { tracker.Shutdown(context.Background()) })
 	url := must(b)(links(b, "https://t.example").ClickURL(message(), 0, "https://example.com/a/page?of=some&length=too"))
 	r := httptest.NewRequest("GET", url, nil)

@@ -14,6 +14,7 @@ const (
 	kindClick       = "click"
 	kindOpen        = "open"
 	kindUnsubscribe = "unsubscribe"
+	kindProbe       = "probe"
 	kindOther       = "other"
 )
 
@@ -25,6 +26,7 @@ type metrics struct {
 	expired  prometheus.Counter
 	optedOut prometheus.Counter
 	machines *prometheus.CounterVec
+	refused  prometheus.Counter
 	// clicked and opened are those of requests that come most.
 	clicked, opened prometheus.Counter
 }
@@ -60,6 +62,10 @@ func newMetrics() *metrics {
 			Help: "Clicks and opens taken for a machine's, by what tells.",
 		}, []string{"reason"}),
 	}
+	m.refused = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "postrider_tracking_connections_refused_total",
+		Help: "Connections closed at once, since their clients had too many.",
+	})
 	m.clicked = m.requests.WithLabelValues(kindClick, strconv.Itoa(http.StatusFound))
 	m.opened = m.requests.WithLabelValues(kindOpen, strconv.Itoa(http.StatusOK))
 	return m
@@ -75,7 +81,7 @@ func (m *metrics) register(r prometheus.Registerer, waiting func() int) error {
 		Help: "Events answered for and not yet recorded.",
 	}, func() float64 { return float64(waiting()) })
 	var err error
-	for _, c := range []prometheus.Collector{m.requests, m.recorded, m.dropped, m.failures, gauge, m.expired, m.optedOut, m.machines} {
+	for _, c := range []prometheus.Collector{m.requests, m.recorded, m.dropped, m.failures, gauge, m.expired, m.optedOut, m.machines, m.refused} {
 		err = errors.Join(err, r.Register(c))
 	}
 	return err

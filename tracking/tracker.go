@@ -2,17 +2,21 @@ package tracking
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/postrider-mta/postrider/event"
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/tracking/hit"
+	"github.com/postrider-mta/postrider/tracking/limit"
+	"github.com/postrider-mta/postrider/tracking/selftest"
 	"github.com/postrider-mta/postrider/tracking/token"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -53,6 +57,13 @@ type Options struct {
 	// IgnoreSignals records readers too whose browsers ask not to be tracked
 	// (Sec-GPC and DNT).
 	IgnoreSignals bool
+	// TrustedProxies may say in X-Forwarded-For whom they speak for, and so may
+	// peers over unix sockets.
+	TrustedProxies []netip.Prefix
+	// Limits are those of one client.
+	Limits Limits
+	// TLS makes Serve speak TLS; nil for plain HTTP.
+	TLS *tls.Config
 }
 
 // ErrOptions is wrapped by the errors of New.
@@ -69,6 +80,8 @@ type Tracker struct {
 	page         *page
 	classifier   *hit.Classifier
 	recordFor    time.Duration
+	proxies      limit.Networks
+	limits       limits
 	fixed        fixed
 	server       *http.Server
 	// ignoreSignals is that of the options.
@@ -102,12 +115,14 @@ func New(o Options) (*Tracker, error) {
 	t := &Tracker{
 		keys: o.Keys, unsubscriber: o.Unsubscriber, logger: o.Logger,
 		metrics: metrics, page: page, recorder: newRecorder(o, metrics), recordFor: o.RecordFor, fixed: newFixed(),
+		proxies: o.TrustedProxies, limits: newLimits(o, metrics.refused.Inc),
 		classifier: o.Classifier, ignoreSignals: o.IgnoreSignals,
 	}
 	if err := metrics.register(o.Registerer, t.recorder.left); err != nil {
 		return nil, errors.Join(fmt.Errorf("tracking metrics: %w", err), t.recorder.close(context.Background()))
 	}
 	t.server = newServer(t, o.Logger)
+	t.server.TLSConfig = o.TLS
 	return t, nil
 }
 
@@ -121,13 +136,18 @@ func newServer(h http.Handler, logger *slog.Logger) *http.Server {
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       30 * time.Second,
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+		ErrorLog:          newErrorLog(logger),
 	}
 }
 
 // Serve answers on the listener until Shutdown, and then returns nil.
 func (t *Tracker) Serve(l net.Listener) error {
-	if err := t.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	l = t.Limit(l)
+	serve := t.server.Serve
+	if t.server.TLSConfig != nil {
+		serve = func(l net.Listener) error { return t.server.ServeTLS(l, "", "") }
+	}
+	if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve tracking: %w", err)
 	}
 	return nil
@@ -154,7 +174,9 @@ func (t *Tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.serve(w, r, kindOpen, strings.TrimSuffix(path[len(openPath):], openSuffix), t.open)
 	case strings.HasPrefix(path, unsubscribePath):
 		t.serve(w, r, kindUnsubscribe, path[len(unsubscribePath):], t.unsubscribe)
-	default:
+	case strings.HasPrefix(path, selftest.Path):
+		t.serve(w, r, kindProbe, path[len(selftest.Path):], t.probe)
+	case t.admit(w, r, kindOther):
 		t.metrics.count(kindOther, notFound(w))
 	}
 }
@@ -163,6 +185,9 @@ func (t *Tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type answer func(w http.ResponseWriter, r *http.Request, token string) int
 
 func (t *Tracker) serve(w http.ResponseWriter, r *http.Request, kind, token string, do answer) {
+	if !t.admit(w, r, kind) {
+		return
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && (r.Method != http.MethodPost || kind != kindUnsubscribe) {
 		allow := "GET, HEAD"
 		if kind == kindUnsubscribe {

@@ -54,6 +54,7 @@ func examples() map[string]string {
 		"store rebuild":    "postrider store rebuild",
 		"tracking rewrite": "postrider tracking rewrite --stream marketing newsletter.eml > sent.eml",
 		"tracking decode":  "postrider tracking decode https://t.example.com/c/QDEyMzQ...",
+		"tracking domains": "postrider tracking domains",
 		"tracking rotate":  "postrider tracking rotate --config /etc/postrider/postrider.toml",
 		"config check":     "postrider config check /etc/postrider/postrider.toml",
 		"password":         "postrider password > /etc/postrider/shop.hash",

@@ -158,6 +158,11 @@ func answers() map[string]any {
 			}},
 		},
 		"/v1/sources/lift": api.Lifted{Throttles: 1},
+		"/v1/tracking/domains": []api.TrackingDomain{
+			{URL: "https://t.bank.example", Tenants: []string{"bank"}, Status: "failing", Since: at, Probed: old, Succeeded: old, Failures: 7, Failure: "the name does not resolve"},
+			{URL: "https://t.shop.example", Tenants: []string{"outlet", "shop"}, Status: "working", Since: at, Probed: at, Succeeded: at, CertificateEnds: at},
+			{URL: "https://t.new.example", Tenants: []string{"new"}, Status: "untested", Since: at},
+		},
 		"/v1/sites/b.example/trace": []api.TraceLine{
 			{Time: at, Source: "a", Host: "mx1.b.example", Remote: "192.0.2.1:25", Text: "220 mx1.b.example ESMTP"},
 			{Time: at, Source: "a", Host: "mx1.b.example", Remote: "192.0.2.1:25", Sent: true, Text: "EHLO a.example.com"},
@@ -267,7 +272,7 @@ func TestOutput(t *testing.T) {
 		"throttles-lift": "throttles lift b.example backoff", "route": "route reader@b.example",
 		"queue-divert": "queue divert --campaign november --pool backup", "queue-diversions": "queue diversions",
 		"queue-undivert": "queue undivert 06f2k3m8q0v1c4t5a6b7",
-		"sources-list":   "sources list", "sources-lift": "sources lift b", "trace": "trace b.example --count 2", "queue-show-held": "queue show --held --limit 1", "queue-hold": "queue hold --campaign november --reason wrong",
+		"sources-list":   "sources list", "sources-lift": "sources lift b", "tracking-domains": "tracking domains", "trace": "trace b.example --count 2", "queue-show-held": "queue show --held --limit 1", "queue-hold": "queue hold --campaign november --reason wrong",
 		"queue-holds": "queue holds", "queue-release": "queue release 06f2k3m8q0v1c4t5a6b7", "queue-top": "queue top --once --interval 20ms",
 		"queue-retry": "queue retry --all", "queue-cancel": "queue cancel --campaign november --reason wrong",
 		"events-tail": "events tail --after 6", "events-some": "events tail --type DEFERRED,clicked --count 1 --no-follow",
@@ -295,7 +300,7 @@ func TestOutput(t *testing.T) {
 
 // timeless replaces what differs from run to run.
 func timeless(text string) string {
-	text = regexp.MustCompile(`"(accepted|due|oldest|next_due|opens|since|started|time|until)": ?"[^"]+"`).ReplaceAllString(text, `"$1": "TIME"`)
+	text = regexp.MustCompile(`"(accepted|due|oldest|next_due|opens|probed|since|started|succeeded|time|until)": ?"[^"]+"`).ReplaceAllString(text, `"$1": "TIME"`)
 	text = regexp.MustCompile(`go1\.[0-9]+\.[0-9]+`).ReplaceAllString(text, "GO")
 	return regexp.MustCompile(`"message":"[A-Za-z0-9+/=]{60,}"`).ReplaceAllString(text, `"message":"BASE64"`)
 }

@@ -16,6 +16,7 @@ import (
 type trackingCommand struct {
 	Rewrite trackingRewriteCommand `cmd:"" help:"Show what would be sent of a message, with its links and pixel. Nothing is sent."`
 	Decode  trackingDecodeCommand  `cmd:"" help:"Say what a tracked link holds and where it leads."`
+	Domains trackingDomainsCommand `cmd:"" help:"Show which tracking domains answer; mail goes out without links to those that do not."`
 	Rotate  trackingRotateCommand  `cmd:"" help:"Make a new key for tracked links; links in mail that is sent work on."`
 }
 

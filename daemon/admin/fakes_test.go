@@ -197,6 +197,11 @@ func (f *fake) server() *admin.Server {
 	return admin.New(admin.Options{
 		Store: f, Events: f, Privacy: f,
 		Delivery: f, Statistics: f, Rates: f,
+		TrackingDomains: func() []api.TrackingDomain {
+			return []api.TrackingDomain{{
+				URL: "https://t.example", Tenants: []string{"shop"}, Status: "working", Since: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC),
+			}}
+		},
 		Send: func(_ context.Context, r api.SendRequest) (string, error) {
 			f.sent = r
 			return "0123456789abcdefghij", f.err

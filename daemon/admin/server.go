@@ -68,6 +68,8 @@ type Options struct {
 	Statistics Statistics
 	// Rates tells which shares of the mail bounced or were complained about.
 	Rates Rates
+	// TrackingDomains tells which tracking domains answer.
+	TrackingDomains func() []api.TrackingDomain
 	// Send hands in a message as submission would take it.
 	Send func(ctx context.Context, request api.SendRequest) (id string, err error)
 	// Reload reads the configuration again; on an error nothing has changed.
@@ -116,6 +118,7 @@ func (s *Server) Control() http.Handler {
 	mux.Handle("GET /v1/totals", s.answer(s.totals))
 	mux.Handle("GET /v1/stats", s.answer(s.stats))
 	mux.Handle("GET /v1/rates", s.answer(s.rates))
+	mux.Handle("GET /v1/tracking/domains", s.answer(s.trackingDomains))
 	mux.Handle("POST /v1/messages", s.answer(s.send))
 	mux.Handle("POST /v1/reload", s.answer(s.reload))
 	mux.Handle("POST /v1/subjects/export", http.HandlerFunc(s.export))

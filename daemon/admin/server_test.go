@@ -47,6 +47,7 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/v1/sites", "", `[{"site":"mx.example.net","queues":0,"connections":2,"in_flight":0}]`},
 		{"GET", "/v1/sites/MX.example.net", "", `{"site":"mx.example.net","queues":0,"connections":0,"in_flight":0,"max_connections":20}`},
 		{"GET", "/v1/throttles", "", `[{"site":"mx.example.net","name":"backoff","reason":"refused"}]`},
+		{"GET", "/v1/tracking/domains", "", `[{"url":"https://t.example","tenants":["shop"],"status":"working","since":"2026-11-01T00:00:00Z","failures":0}]`},
 		{"GET", "/v1/sources", "", `[{"name":"a","ehlo":"a.example"}]`},
 		{"POST", "/v1/sources/lift", `{"source":"a"}`, `{"throttles":1}`},
 		{"GET", "/v1/diversions", "", `[{"id":"1","selector":{},"pool":"backup","reason":"","since":"0001-01-01T00:00:00Z"}]`},

@@ -19,6 +19,7 @@ func (d *decoder) check(c *Config) {
 	d.checkKeys(c)
 	d.checkTracking(c)
 	d.checkRates(&c.Rates)
+	d.checkTrackingTLS(&c.Tracking)
 	if c.Limits.DataMemory < c.Limits.MessageSize {
 		d.problems.add(d.at("limits.data_memory", "limits.data_memory", "limits.message_size"), "expected at least message_size")
 	}
@@ -53,6 +54,7 @@ func (d *decoder) checkListeners(c *Config) {
 		d.checkTrust(c, l, at)
 	}
 	addresses.add(c.Tracking.Listen, d.at("tracking.listen", "tracking.listen"))
+	addresses.add(c.Tracking.HTTPListen, d.at("tracking.http_listen", "tracking.http_listen"))
 	addresses.add(c.Admin.HTTP, d.at("admin.http", "admin.http"))
 }
 
@@ -229,5 +231,29 @@ func (d *decoder) checkTracking(c *Config) {
 		if at := path("tenant", i) + ".tracking_url"; c.Tenants[i].TrackingURL != "" && d.isSet(at) {
 			d.problems.add(d.at("tenant.tracking_url", at), unanswered)
 		}
+	}
+}
+
+// checkTrackingTLS holds what the tracker needs for TLS against what it has.
+func (d *decoder) checkTrackingTLS(t *Tracking) {
+	certificates := d.at("tracking.certificate", "tracking.certificate", "tracking.tls")
+	switch has := len(t.Certificates) > 0; {
+	case t.TLS == "files" && !has && !d.isSet("tracking.certificate"):
+		d.problems.add(certificates, `missing; expected at least one [[tracking.certificate]] with tls = "files"`)
+	case t.TLS != "files" && t.TLS != "" && has:
+		d.problems.add(certificates, `expected only with tls = "files"`)
+	}
+	if t.TLS == "acme" && !t.ACME.TermsAccepted {
+		d.problems.add(d.at("tracking.acme.terms_accepted", "tracking.acme.terms_accepted", "tracking.acme", "tracking.tls"),
+			`expected true with tls = "acme": the authority issues to those who agree to its terms of service`)
+	}
+	if t.TLS != "acme" && t.TLS != "" && d.isSet("tracking.acme") {
+		d.problems.add(d.at("tracking.acme", "tracking.acme"), `expected only with tls = "acme"`)
+	}
+	if t.HTTPListen != "" && t.TLS == "none" {
+		d.problems.add(d.at("tracking.http_listen", "tracking.http_listen"), `expected only with tls = "files" or "acme": it leads to https`)
+	}
+	if d.isGiven("tracking.tls") && t.TLS != "none" && t.TLS != "" && !d.isGiven("tracking.listen") {
+		d.problems.add(d.at("tracking.tls", "tracking.tls"), "expected only with listen")
 	}
 }

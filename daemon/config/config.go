@@ -195,6 +195,42 @@ type Tracking struct {
 	RespectSignals bool `toml:"respect_signals" restart:"true"`
 	// TrustedProxies may say in X-Forwarded-For whom they speak for.
 	TrustedProxies []netip.Prefix `toml:"trusted_proxies" restart:"true"`
+	// RequestsPerSecond and RequestBurst bound the clicks and opens of one
+	// client, Unsubscribes its unsubscriptions, Connections what it has open;
+	// zero for no limit.
+	RequestsPerSecond     int `toml:"requests_per_second" min:"0" max:"1000000" restart:"true"`
+	RequestBurst          int `toml:"request_burst" min:"1" max:"1000000" restart:"true"`
+	UnsubscribesPerSecond int `toml:"unsubscribes_per_second" min:"0" max:"1000000" restart:"true"`
+	UnsubscribeBurst      int `toml:"unsubscribe_burst" min:"1" max:"1000000" restart:"true"`
+	ConnectionsPerIP      int `toml:"connections_per_ip" min:"0" max:"1000000" restart:"true"`
+	// ExemptNetworks have no limits.
+	ExemptNetworks []netip.Prefix `toml:"exempt_networks" restart:"true"`
+	// SelfTest keeps links out of mail whose tracking domain does not answer.
+	SelfTest bool `toml:"self_test"`
+	// TLS is where certificates come from.
+	TLS string `toml:"tls" oneof:"none files acme" restart:"true"`
+	// HTTPListen answers in plain HTTP what leads to TLS: the challenges of
+	// ACME, and redirects to https.
+	HTTPListen string `toml:"http_listen" is:"listen" restart:"true"`
+	// Certificates are those of tls = "files".
+	Certificates []TrackingCertificate `toml:"certificate"`
+	ACME         ACME                  `toml:"acme" restart:"true"`
+}
+
+// TrackingCertificate is a certificate of the tracker, for the names in it.
+type TrackingCertificate struct {
+	Certificate string     `toml:"certificate" is:"file" required:"true"`
+	Key         SecretFile `toml:"key" required:"true"`
+}
+
+// ACME is the authority that issues the tracker's certificates (RFC 8555).
+type ACME struct {
+	// Directory is the URL at which the authority begins.
+	Directory string `toml:"directory" is:"url"`
+	// Email is whom it may write to; empty for nobody.
+	Email string `toml:"email" is:"address"`
+	// TermsAccepted agrees to its terms of service.
+	TermsAccepted bool `toml:"terms_accepted"`
 }
 
 // Admin is how the daemon is watched and operated.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"path/filepath"
 	"time"
 )
@@ -16,7 +17,7 @@ func defaults() *Config {
 		Limits:      defaultLimits(),
 		Queue:       defaultQueue(),
 		Delivery:    defaultDelivery(),
-		Tracking:    Tracking{RecordWindow: time.Second, RecordFor: 365 * day, TooSoon: 3 * time.Second, RespectSignals: true},
+		Tracking:    defaultTracking(),
 		Admin:       Admin{HTTP: "127.0.0.1:2580"},
 		Events:      Events{Retention: 30 * day},
 		Suppression: Suppression{SoftBounces: 5, SoftSpan: 14 * day, SoftFor: 90 * day},
@@ -26,6 +27,16 @@ func defaults() *Config {
 			Enabled: true, BounceWarn: 5, BounceAct: 10, ComplaintWarn: 0.1, ComplaintAct: 0.3,
 			MinimumSample: 500, BounceWindow: time.Hour, ComplaintWindow: day,
 		},
+	}
+}
+
+func defaultTracking() Tracking {
+	return Tracking{
+		RecordWindow: time.Second, RecordFor: 365 * day, TooSoon: 3 * time.Second, RespectSignals: true,
+		RequestsPerSecond: 200, RequestBurst: 2000, UnsubscribesPerSecond: 50, UnsubscribeBurst: 1000, ConnectionsPerIP: 500,
+		ExemptNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+		SelfTest:       true, TLS: "none",
+		ACME: ACME{Directory: "https://acme-v02.api.letsencrypt.org/directory"},
 	}
 }
 

@@ -40,6 +40,7 @@ func formats() map[string]format {
 		"ipv4":     {`an IPv4 address, or "" for the system's choice`, nil},
 		"ipv6":     {`an IPv6 address, or "" for the system's choice`, nil},
 		"baseurl":  {`a URL such as "https://t.example.com", without path`, baseURL},
+		"url":      {`a URL such as "https://acme.example.com/directory"`, keep(isURL)},
 		"argon2id": {`an argon2id hash ("$argon2id$v=19$...")`, keep(func(s string) bool { return checkArgon2id(s) == "" })},
 		"utm":      {`query parameters such as "utm_source=shop&utm_campaign={campaign}"`, keep(isUTM)},
 		"window":   {`a window such as "Mon-Fri 08:00-20:00" or "22:00-06:00"`, keep(isWindow)},
@@ -264,6 +265,12 @@ func baseURL(s string) (string, bool) {
 		return "", false
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Host), true
+}
+
+// isURL accepts a URL that can be asked, without credentials in it.
+func isURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && u.User == nil && u.Fragment == ""
 }
 
 // checkArgon2id returns what is wrong with a hash in PHC string format.

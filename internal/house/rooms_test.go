@@ -62,6 +62,10 @@ func rooms() map[string]room {
 		"privacy":          {3, []string{"privacy/suppress", "event", values}},
 		"privacy/suppress": {3, []string{"event", "internal/boltguard", "internal/datafolder", values}},
 
+		"tracking/limit":       {3, nil},
+		"tracking/selftest":    {3, []string{"tracking/token"}},
+		"tracking/certificate": {3, []string{"internal/datafolder"}},
+
 		"event":         {2, []string{values}},
 		"event/log":     {2, []string{"event", "internal/boltguard", "internal/datafolder", values}},
 		"event/webhook": {2, []string{"event", "event/log", values}},
@@ -78,6 +82,7 @@ func rooms() map[string]room {
 		"internal/boltguard":  {1, nil},
 		"internal/datafolder": {1, nil},
 		"internal/testmx":     {1, []string{"internal/mail"}},
+		"internal/testacme":   {1, nil},
 		"internal/house":      {1, nil},
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/postrider-mta/postrider/event"
 	"github.com/postrider-mta/postrider/internal/testmx"
 )
 
@@ -76,13 +77,20 @@ func TestFullDiskRefusesMailAndLosesNone(t *testing.T) {
 			}})
 			disk := w.smallDisk("24m")
 			w.start(settings{dataDir: disk, minFree: c.minFree, queue: "retry_first = \"1h\"\nsegment_size = \"1MB\"\ncheckpoint_size = \"256KB\"\ncheckpoint_interval = \"100ms\"\n"})
+			open := w.domain("open.example", testmx.Options{})
+			read := w.hand(page("X-Postrider-Stream: marketing"), "reader@open.example")
+			w.awaitEvent(read, event.Delivered)
 			ballast := w.write("disk/ballast", strings.Repeat("x", c.ballast))
 			w.overflow(mx, func() {
+				if response, _ := w.ask(http.MethodGet, find(w, link, open.Messages()[0].Data), "", ""); response.Header.Get("Location") != target {
+					w.Errorf("with a full disk a link leads nowhere: %s", response.Status)
+				}
 				closed.Store(false)
 				if err := os.Remove(ballast); err != nil {
 					t.Error(err)
 				}
 			})
+			w.awaitEvent(read, event.Clicked)
 		})
 	}
 }
