@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -60,7 +61,7 @@ func newSite(t *testing.T, lifetime time.Duration) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{T: t, authority: authority, folder: filepath.Join(t.TempDir(), "acme")}
+	s := &site{T: t, authority: authority, folder: filepath.Join(restlessFolder(t), "acme")}
 	t.Cleanup(func() { authority.Close() })
 	s.hosts.Set([]string{"https://t.shop.example", "https://t.bank.example:8443", "http://old.example", "https://192.0.2.1"})
 	return s
@@ -282,6 +283,26 @@ func TestRenewal(t *testing.T) {
 	if n := s.authority.Asked("t.bank.example"); n != 1 {
 		t.Errorf("a host that was taken away was ordered %d times", n)
 	}
+}
+
+// restlessFolder is one that a renewal may still write to when the test is over:
+// autocert cannot be stopped.
+func restlessFolder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "certificate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for range 250 {
+			if err = os.RemoveAll(dir); err == nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		t.Error(err)
+	})
+	return dir
 }
 
 // TestPlain proves where plain HTTP leads, and where not.
