@@ -18,6 +18,8 @@ type prepared struct {
 	pieces [][]byte
 	// eightBit: the message has octets above 127.
 	eightBit bool
+	// returnPath replaces that of the envelope; zero for none.
+	returnPath mail.Address
 }
 
 // stage names a step of the preparation, for metrics and reasons.
@@ -63,7 +65,7 @@ func (e *Engine) prepare(b *batch, extensions smtpclient.Extensions) bool {
 		e.notPrepared(ctx, b, stageSign, err)
 		return false
 	}
-	b.prepared = &prepared{pieces: [][]byte{signature, message}, eightBit: eightBit}
+	b.prepared = &prepared{pieces: [][]byte{signature, message}, eightBit: eightBit, returnPath: rendered.ReturnPath}
 	return true
 }
 
@@ -148,6 +150,9 @@ func (b *batch) word() {
 		Message:    b.prepared.pieces,
 	}
 	b.transaction.Envelope.EightBit = b.prepared.eightBit
+	if !b.prepared.returnPath.IsZero() {
+		b.transaction.Envelope.From = b.prepared.returnPath
+	}
 	for i, d := range b.deliveries {
 		b.transaction.Recipients[i] = d.Recipient
 	}
