@@ -44,9 +44,10 @@ func (p *peer) logStorage(cause error) {
 }
 
 // replied counts failures, and ends the connection after too many. Bad
-// recipients are no attack: a list may hold many.
+// recipients are no attack: a list may hold many. Who tries them out where
+// anybody may, is one.
 func (p *peer) replied(code string) {
-	if code[0] != '5' || p.wire.verb == "RCPT" && p.busy() {
+	if code[0] != '5' || p.wire.verb == "RCPT" && p.busy() && p.server.options.Receiver == nil {
 		return
 	}
 	p.errors++
