@@ -148,6 +148,7 @@ func (d *daemon) start(ctx context.Context) error {
 		{"TLS reports", d.startTLSReports},
 		{"delivery", d.startDelivery},
 		{"tracker", d.startTracker},
+		{"bounces", d.startInbound},
 		{"submission", d.startSubmission},
 		{"sending of TLS reports", d.runTLSReports},
 		{"admin", d.startAdmin},

@@ -11,6 +11,7 @@ import (
 	"github.com/postrider-mta/postrider/daemon/config"
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/internal/mimetree"
+	"github.com/postrider-mta/postrider/mta/bounce/verp"
 	"github.com/postrider-mta/postrider/mta/delivery"
 	"github.com/postrider-mta/postrider/mta/route"
 	"github.com/postrider-mta/postrider/mta/route/sts"
@@ -24,9 +25,14 @@ func (d *daemon) startDelivery(c *config.Config) error {
 	if err != nil {
 		return err
 	}
+	returning := &returning{
+		Renderer: renderer, accounts: d.accounts, codec: verp.New(returnKeys{d.tokens}), sender: d.feedbackSender,
+		logger: d.logger, failures: renderer.failures,
+	}
+	renderer.unsubscribeAddress = returning.unsubscribeAddress
 	d.engine, err = delivery.New(delivery.Options{
 		Store: d.store, Router: d.router, Shaper: d.shaper,
-		Gate: &gate{d.suppress}, Renderer: renderer, Signer: d.signer,
+		Gate: &gate{d.suppress}, Renderer: returning, Signer: d.signer,
 		Encode7Bit: mimetree.Encode7Bit,
 		Retry: queue.RetryPolicy{
 			First: c.Queue.RetryFirst, Factor: c.Queue.RetryFactor, Max: c.Queue.RetryMax, Jitter: c.Queue.RetryJitter,

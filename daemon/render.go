@@ -22,6 +22,9 @@ type renderer struct {
 	keys     *token.Keyring
 	logger   *slog.Logger
 	failures *prometheus.CounterVec
+	// unsubscribeAddress is where a recipient may write to leave the stream,
+	// zero for none; nil where nobody may.
+	unsubscribeAddress func(*queue.Delivery) (mail.Address, error)
 }
 
 var _ delivery.Renderer = (*renderer)(nil)
@@ -91,6 +94,11 @@ func (r *renderer) put(d *queue.Delivery, body []byte, wishes wishes) []byte {
 	options, err := wishes.options(d, r.keys)
 	if err != nil {
 		return r.untouched(d, body, "url", err)
+	}
+	if r.unsubscribeAddress != nil {
+		if options.UnsubscribeAddress, err = r.unsubscribeAddress(d); err != nil {
+			return r.untouched(d, body, "unsubscribe_address", err)
+		}
 	}
 	out, rendered, err := tracking.Render(body, options)
 	if err != nil {

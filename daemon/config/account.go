@@ -28,6 +28,9 @@ type Tenant struct {
 	DKIMDomain string `toml:"dkim_domain" is:"domain"`
 	// TrackingURL is the public base of the tenant's tracker.
 	TrackingURL string `toml:"tracking_url" is:"baseurl"`
+	// BounceDomain is that of the tenant's return paths; empty for that of
+	// [bounces].
+	BounceDomain string `toml:"bounce_domain" is:"domain"`
 	// MaxMessages and MaxBytes may be waiting, MaxPerHour messages be accepted
 	// in any hour; zero for no limit.
 	MaxMessages int  `toml:"max_messages" min:"0"`
@@ -58,6 +61,8 @@ type Stream struct {
 	UTMHosts []string `toml:"utm_hosts" is:"domain"`
 	// Unsubscribe adds List-Unsubscribe and obeys it.
 	Unsubscribe bool `toml:"unsubscribe"`
+	// VERP gives each recipient a return path of its own.
+	VERP bool `toml:"verp"`
 	// Suppressed recipients are refused at submission, or accepted and dropped.
 	Suppressed string `toml:"suppressed" oneof:"refuse drop"`
 	// TLS is the least protection on the way; Inherited for that of [delivery].
@@ -74,15 +79,15 @@ type Stream struct {
 }
 
 func (s *Stream) setDefaults() {
-	s.Track, s.Weight, s.TLS, s.Suppressed = "none", 1, Inherited, refuseSuppressed
+	s.Track, s.Weight, s.TLS, s.Suppressed, s.VERP = "none", 1, Inherited, refuseSuppressed, true
 }
 
 // builtinStreams are what a tenant has without naming them, and the defaults
 // of those that it does name.
 func builtinStreams() []Stream {
 	return []Stream{
-		{Name: transactional, Track: "none", Weight: 4, TLS: Inherited, Suppressed: refuseSuppressed},
-		{Name: marketing, Track: "all", Unsubscribe: true, Weight: 1, TLS: Inherited, Suppressed: refuseSuppressed},
+		{Name: transactional, Track: "none", Weight: 4, TLS: Inherited, Suppressed: refuseSuppressed, VERP: true},
+		{Name: marketing, Track: "all", Unsubscribe: true, Weight: 1, TLS: Inherited, Suppressed: refuseSuppressed, VERP: true},
 	}
 }
 

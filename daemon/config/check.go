@@ -18,6 +18,7 @@ func (d *decoder) check(c *Config) {
 	d.checkCredentials(c)
 	d.checkKeys(c)
 	d.checkTracking(c)
+	d.checkBounces(c)
 	if c.Limits.DataMemory < c.Limits.MessageSize {
 		d.problems.add(d.at("limits.data_memory", "limits.data_memory", "limits.message_size"), "expected at least message_size")
 	}
@@ -50,6 +51,9 @@ func (d *decoder) checkListeners(c *Config) {
 		addresses.add(l.Address, d.at("listener.address", at+".address"))
 		d.checkProtection(l, at)
 		d.checkTrust(c, l, at)
+	}
+	for i, address := range c.Bounces.Listen {
+		addresses.add(address, d.at("bounces.listen", path("bounces.listen", i), "bounces.listen"))
 	}
 	addresses.add(c.Tracking.Listen, d.at("tracking.listen", "tracking.listen"))
 	addresses.add(c.Admin.HTTP, d.at("admin.http", "admin.http"))

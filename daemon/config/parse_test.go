@@ -120,27 +120,31 @@ func TestResolved(t *testing.T) {
 		{"streams", c.Tenants[0].Streams, []Stream{
 			{
 				Name: "news", Track: "none", TrackText: true, UTM: "utm_source=shop&utm_medium=e%6Dail&utm_campaign={campaign}",
-				UTMHosts: []string{"shop.example", "example.org"}, MaxAge: day + day/2, Weight: 1, Suppressed: "refuse", TLS: Inherited, TimeZone: "UTC",
+				UTMHosts: []string{"shop.example", "example.org"}, MaxAge: day + day/2, Weight: 1, Suppressed: "refuse", TLS: Inherited, VERP: true, TimeZone: "UTC",
 			},
 			{
 				Name: "marketing", Track: "all", Unsubscribe: true, Weight: 2, Suppressed: "drop",
 				Windows: []string{"Mon-Fri 08:00-20:00", "Sat 10:00-16:00"}, TLS: Inherited, TimeZone: "Europe/Berlin",
 			},
-			{Name: "transactional", Track: "none", Weight: 4, Suppressed: "refuse", TLS: Inherited, TimeZone: "UTC"},
+			{Name: "transactional", Track: "none", Weight: 4, Suppressed: "refuse", TLS: Inherited, VERP: true, TimeZone: "UTC"},
 		}},
 		{"quotas", [3]int{c.Tenants[1].MaxMessages, int(c.Tenants[1].MaxBytes), c.Tenants[1].MaxPerHour}, [3]int{1000, 1_000_000_000, 500}},
 		{"no quotas", [3]int{c.Tenants[0].MaxMessages, int(c.Tenants[0].MaxBytes), c.Tenants[0].MaxPerHour}, [3]int{}},
 		{"windows of the tenant", c.Tenants[1].Streams, []Stream{
-			{Name: "transactional", Track: "none", Weight: 4, Suppressed: "refuse", Windows: []string{}, TLS: Inherited, TimeZone: "America/New_York"},
-			{Name: "marketing", Track: "all", Unsubscribe: true, Weight: 1, Suppressed: "refuse", Windows: []string{"22:00-06:00"}, TLS: Inherited, TimeZone: "America/New_York"},
+			{Name: "transactional", Track: "none", Weight: 4, Suppressed: "refuse", Windows: []string{}, TLS: Inherited, VERP: true, TimeZone: "America/New_York"},
+			{Name: "marketing", Track: "all", Unsubscribe: true, Weight: 1, Suppressed: "refuse", Windows: []string{"22:00-06:00"}, TLS: Inherited, VERP: true, TimeZone: "America/New_York"},
 		}},
 		{"built-in streams", Default().Tenants[0].Streams, []Stream{
-			{Name: "transactional", Track: "none", Weight: 4, Suppressed: "refuse", TLS: Inherited, TimeZone: "UTC"},
-			{Name: "marketing", Track: "all", Unsubscribe: true, Weight: 1, Suppressed: "refuse", TLS: Inherited, TimeZone: "UTC"},
+			{Name: "transactional", Track: "none", Weight: 4, Suppressed: "refuse", TLS: Inherited, VERP: true, TimeZone: "UTC"},
+			{Name: "marketing", Track: "all", Unsubscribe: true, Weight: 1, Suppressed: "refuse", TLS: Inherited, VERP: true, TimeZone: "UTC"},
 		}},
 		{"suppression", c.Suppression, Suppression{SoftBounces: 3, SoftSpan: 7 * day, HardFor: 365 * day}},
 		{"admin off", c.Admin.HTTP, ""},
 		{"vendors", c.Credentials[0].VendorHeaders, []string{"sendgrid", "ses"}},
+		{"bounce domain of all", c.Tenants[0].BounceDomain, "bounce.example.com"},
+		{"bounce domain of its own", c.Tenants[1].BounceDomain, "bounce.bank.example"},
+		{"list of one address", c.Bounces.Listen, []string{"127.0.0.1:2526"}},
+		{"no bounce domain", Default().Tenants[0].BounceDomain, ""},
 		{"recorded for ever", c.Tracking.RecordFor, 0 * day},
 		{"recorded for a year", Default().Tracking.RecordFor, 365 * day},
 	} {

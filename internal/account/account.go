@@ -48,6 +48,9 @@ type Tenant struct {
 	// TrackingURL is the public base of the tenant's tracker, scheme and host,
 	// without a trailing slash; empty turns tracking and List-Unsubscribe off.
 	TrackingURL string
+	// BounceDomain is that of return paths and of what else brings mail back;
+	// empty leaves the sender of the envelope as it is.
+	BounceDomain mail.Domain
 }
 
 // Stream is one purpose of mail and the rules for it.
@@ -67,6 +70,9 @@ type Stream struct {
 	// DropSuppressed accepts recipients that may not be mailed and drops them
 	// when their turn comes; otherwise submission refuses them.
 	DropSuppressed bool
+	// VERP gives each recipient a return path of its own, where the tenant has a
+	// BounceDomain.
+	VERP bool
 	// TLS is the least protection on the way to mail exchangers.
 	TLS mail.TLSFloor
 	// MaxAge is how long a recipient is tried; zero for the queue's default.
