@@ -219,8 +219,15 @@ func withoutType(diagnostic string) string {
 }
 
 // Reply makes of what a report says of a recipient the reply that some server
-// must have given.
+// must have given: its codes apart from its text, and the status for an enhanced
+// code where the diagnostic has none.
 func (p *Parser) Reply(r *Recipient) mail.Reply {
 	status, _ := mail.ParseEnhancedCode(r.Status)
-	return p.reply(r, status)
+	reply := p.reply(r, status)
+	for _, code := range []string{strconv.Itoa(reply.Code), reply.Enhanced.String()} {
+		if rest, found := strings.CutPrefix(reply.Text, code); found && code != "" {
+			reply.Text = strings.TrimLeft(rest, " -")
+		}
+	}
+	return reply
 }
