@@ -72,6 +72,7 @@ func (p *peer) vet(line []byte) ([]byte, *refusal) {
 	case "MAIL":
 		return p.vetMail(argument)
 	case "RCPT":
+		argument = p.withPostmaster(argument)
 		p.argument = argument
 	case "DATA":
 		return p.vetData(argument)

@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/emersion/go-smtp"
-
 	"github.com/postrider-mta/postrider/internal/mail"
 )
 
@@ -65,11 +63,11 @@ func (p *peer) taken(octets int64) {
 	p.metrics.octets.Add(float64(octets))
 }
 
-// recipientPath reads the mailbox of RCPT. A Receiver has the postmaster too,
-// who has no domain (RFC 5321 section 4.5.1).
-func (s *session) recipientPath() (mail.Address, error) {
-	if s.peer.server.options.Receiver != nil && strings.EqualFold(path(s.peer.argument), "postmaster") {
-		return mail.ParseAddress("postmaster@" + s.peer.server.options.Hostname)
+// withPostmaster gives the postmaster, whom a Receiver has without a domain too
+// (RFC 5321 section 4.5.1), the one that go-smtp asks for.
+func (p *peer) withPostmaster(argument string) string {
+	if p.server.options.Receiver == nil || !strings.EqualFold(path(argument), "postmaster") {
+		return argument
 	}
-	return parsePath(s.peer.argument, s.tx.envelope.SMTPUTF8, smtp.EnhancedCode{5, 1, 3})
+	return "TO:<postmaster@" + p.server.options.Hostname + ">"
 }

@@ -173,7 +173,7 @@ func (s *session) rcpt(options *smtp.RcptOptions) error {
 	case s.tx.chunked:
 		return refuse(503, smtp.EnhancedCode{5, 5, 1}, reasonSequence, "RCPT is not allowed after BDAT")
 	}
-	address, err := s.recipientPath()
+	address, err := parsePath(s.peer.argument, s.tx.envelope.SMTPUTF8, smtp.EnhancedCode{5, 1, 3})
 	if err != nil {
 		return err
 	}

@@ -224,10 +224,18 @@ func withoutType(diagnostic string) string {
 func (p *Parser) Reply(r *Recipient) mail.Reply {
 	status, _ := mail.ParseEnhancedCode(r.Status)
 	reply := p.reply(r, status)
-	for _, code := range []string{strconv.Itoa(reply.Code), reply.Enhanced.String()} {
-		if rest, found := strings.CutPrefix(reply.Text, code); found && code != "" {
-			reply.Text = strings.TrimLeft(rest, " -")
-		}
-	}
+	reply.Text = withoutCodes(reply.Text)
 	return reply
+}
+
+// withoutCodes cuts the codes off that a quoted reply begins with.
+func withoutCodes(text string) string {
+	if code, rest, found := strings.Cut(text, " "); found && len(code) == 3 && strings.Trim(code, "0123456789") == "" {
+		text = rest
+	}
+	code, rest, found := strings.Cut(text, " ")
+	if _, enhanced := mail.ParseEnhancedCode(strings.TrimPrefix(code, "#")); found && enhanced {
+		text = rest
+	}
+	return text
 }
