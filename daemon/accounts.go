@@ -99,6 +99,13 @@ func readAccounts(c *config.Config) (*accountSnapshot, error) {
 			s.bounceDomains[tenant.BounceDomain] = true
 		}
 	}
+	if c.Bounces.Domain != "" && len(c.Bounces.Listen) > 0 {
+		domain, err := mail.ParseDomain(c.Bounces.Domain)
+		if err != nil {
+			return nil, fmt.Errorf("bounces: %w", err)
+		}
+		s.bounceDomains[domain] = true
+	}
 	for i := range c.Credentials {
 		credential, err := makeCredential(&c.Credentials[i])
 		if err != nil {

@@ -13,10 +13,11 @@ import (
 // reasonDSN is the reason of bounces that came back by mail.
 const reasonDSN = "delivery status notification"
 
-// bounce says what mail to a return path means. Complaints come there too, from
-// providers that send them to the sender of the message.
+// bounce says what mail to a return path means. A complaint there is one as
+// anywhere else: it concerns whoever the message that it gives back names.
 func (s *Server) bounce(c *consequence, r *report.Report) error {
 	if r.Kind == report.ARF {
+		c.about = nil
 		s.complaint(c, r)
 		return nil
 	}

@@ -125,7 +125,8 @@ func TestComplaint(t *testing.T) {
 		"List-Unsubscribe":     {plain, feedback("abuse", "", "List-Unsubscribe: <https://x/>,\r\n <mailto:"+leave.String()+"?subject=x>\r\n"), true},
 		"address":              {complaint, feedback("abuse", "", ""), true},
 		"fraud":                {complaint, feedback("fraud", "", ""), true},
-		"to the return path":   {path, feedback("abuse", "", ""), true},
+		"to the return path":   {path, feedback("abuse", "", "Return-Path: <"+path.String()+">\r\n"), true},
+		"there without token":  {path, feedback("abuse", "", ""), false},
 		"no token":             {plain, feedback("abuse", "Original-Rcpt-To: "+reader+"\r\n", "To: "+reader+"\r\n"), false},
 		"several, no token":    {plain, feedback("abuse", "Original-Rcpt-To: "+reader+"\r\nOriginal-Rcpt-To: other@example.net\r\n", ""), false},
 		"forged token":         {plain, feedback("abuse", "", "Return-Path: <"+forged.String()+">\r\n"), false},
@@ -313,7 +314,7 @@ func TestSeveralRecipients(t *testing.T) {
 		t.Fatal(err)
 	}
 	told := d.told()
-	if len(told) != 2 || told[0].ID != told[1].ID {
+	if len(told) != 1 {
 		t.Errorf("%+v", told)
 	}
 }
