@@ -260,8 +260,8 @@ type stages struct {
 	personal bool
 	// returnPath is each recipient's; the envelope's if nil.
 	returnPath func(d *queue.Delivery) mail.Address
-	render   func(d *queue.Delivery, body []byte) ([]byte, error)
-	sign     func(message []byte) ([]byte, error)
+	render     func(d *queue.Delivery, body []byte) ([]byte, error)
+	sign       func(message []byte) ([]byte, error)
 }
 
 func (s *stages) Admit(_ context.Context, d *queue.Delivery) (Verdict, error) {

@@ -18,9 +18,18 @@ func TestRates(t *testing.T) {
 		after  time.Duration
 		want   bool
 	}{
-		{one, 0, true}, {one, 0, true}, {one, time.Second, false}, {other, time.Second, true},
-		{near, 0, true}, {far, 0, true}, {near, 0, false}, {far, 59 * time.Second, false}, {one, 59 * time.Second, false},
-		{one, time.Minute, true}, {far, time.Minute, true}, {netip.Addr{}, 0, true},
+		{one, 0, true},
+		{one, 0, true},
+		{one, time.Second, false},
+		{other, time.Second, true},
+		{near, 0, true},
+		{far, 0, true},
+		{near, 0, false},
+		{far, 59 * time.Second, false},
+		{one, 59 * time.Second, false},
+		{one, time.Minute, true},
+		{far, time.Minute, true},
+		{netip.Addr{}, 0, true},
 	} {
 		if got := r.allow(step.client, now.Add(step.after)); got != step.want {
 			t.Errorf("%v after %v: %v", step.client, step.after, got)
