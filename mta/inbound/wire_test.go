@@ -28,7 +28,7 @@ func TestWire(t *testing.T) {
 	c := dial(t, address)
 	c.expect("220 mx.example.com")
 	offered := c.say("EHLO mx.example.net", "250")
-	if strings.Contains(offered, "AUTH") || strings.Contains(offered, "STARTTLS") || !strings.Contains(offered, "SIZE") || !strings.Contains(offered, "SMTPUTF8") {
+	if strings.Contains(offered, "AUTH") || strings.Contains(offered, "STARTTLS") || strings.Contains(offered, "DSN") || !strings.Contains(offered, "SIZE") || !strings.Contains(offered, "SMTPUTF8") {
 		t.Errorf("offered %q", offered)
 	}
 	c.deliver(to, hard(), "250 2.0.0 received")
@@ -52,7 +52,7 @@ func TestRefusals(t *testing.T) {
 	address := d.listen(t)
 	c := greeted(t, address)
 	for line, want := range map[string]string{
-		"AUTH PLAIN AGEAYg==": "503", "VRFY postmaster": "252", "EXPN list": "502", "STARTTLS": "502", "ETRN example.org": "500",
+		"AUTH PLAIN AGEAYg==": "503", "VRFY postmaster": "502", "EXPN list": "502", "STARTTLS": "502", "ETRN example.org": "500",
 		"TURN": "500", "XCLIENT NAME=x": "500",
 	} {
 		c.say(line, want)
@@ -232,7 +232,9 @@ func TestStartTLS(t *testing.T) {
 	}
 	c.conn = secure
 	c.in.Reset(secure)
-	c.say("EHLO mx.example.net", "250")
+	if offered := c.say("EHLO mx.example.net", "250"); strings.Contains(offered, "REQUIRETLS") {
+		t.Errorf("offered %q", offered)
+	}
 	c.deliver(d.address(t, verp.Bounce), hard(), "250")
 	if len(d.told()) != 1 {
 		t.Error("want one event")

@@ -80,7 +80,11 @@ func (p *peer) vet(line []byte) ([]byte, *refusal) {
 		return p.vetChunk(argument)
 	case "STARTTLS":
 		return p.vetStartTLS(argument)
-	case "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP", "AUTH":
+	case "VRFY":
+		if p.server.options.Receiver != nil { // go-smtp would say that it takes mail
+			return nil, refuse(502, smtp.EnhancedCode{5, 5, 1}, reasonSequence, "addresses are not verified")
+		}
+	case "RSET", "NOOP", "QUIT", "EXPN", "HELP", "AUTH":
 	case "GET", "POST", "PUT", "HEAD", "CONNECT", "OPTIONS":
 		// A browser was made to speak to this port.
 		return nil, refuse(421, smtp.EnhancedCode{4, 7, 0}, reasonSyntax, "this is SMTP, closing the connection")
