@@ -10,6 +10,7 @@ import (
 	"github.com/postrider-mta/postrider/internal/account"
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/internal/window"
+	"github.com/postrider-mta/postrider/mta/bounce/verp"
 	"github.com/postrider-mta/postrider/queue"
 )
 
@@ -23,6 +24,10 @@ type accounts struct {
 type accountSnapshot struct {
 	tenants     map[string]account.Tenant
 	credentials map[string]account.Credential
+	// numbers are the tenants by verp.TenantNumber, and bounceDomains where
+	// mail comes back to.
+	numbers       map[uint32]string
+	bounceDomains map[mail.Domain]bool
 }
 
 var _ account.Directory = (*accounts)(nil)
@@ -37,6 +42,17 @@ func (a *accounts) Tenant(name string) (account.Tenant, bool) {
 func (a *accounts) Credential(username string) (account.Credential, bool) {
 	c, ok := a.current.Load().credentials[username]
 	return c, ok
+}
+
+// numbered returns the tenant behind the number in a return path.
+func (a *accounts) numbered(number uint32) (string, bool) {
+	name, ok := a.current.Load().numbers[number]
+	return name, ok
+}
+
+// bounceDomain reports whether mail comes back to a domain.
+func (a *accounts) bounceDomain(domain mail.Domain) bool {
+	return a.current.Load().bounceDomains[domain]
 }
 
 // weight is a stream's share of a site; 1 for what is not known any more.
@@ -68,13 +84,27 @@ func (a *accounts) opens(key queue.Key, now time.Time) time.Time {
 
 // readAccounts builds a snapshot, reading the files that hold hashes.
 func readAccounts(c *config.Config) (*accountSnapshot, error) {
-	s := &accountSnapshot{tenants: map[string]account.Tenant{}, credentials: map[string]account.Credential{}}
+	s := &accountSnapshot{
+		tenants: map[string]account.Tenant{}, credentials: map[string]account.Credential{},
+		numbers: map[uint32]string{}, bounceDomains: map[mail.Domain]bool{},
+	}
 	for _, t := range c.Tenants {
 		tenant, err := makeTenant(c, t)
 		if err != nil {
 			return nil, fmt.Errorf("tenant %s: %w", t.Name, err)
 		}
 		s.tenants[t.Name] = tenant
+		s.numbers[verp.TenantNumber(t.Name)] = t.Name
+		if tenant.BounceDomain != "" {
+			s.bounceDomains[tenant.BounceDomain] = true
+		}
+	}
+	if c.Bounces.Domain != "" && len(c.Bounces.Listen) > 0 {
+		domain, err := mail.ParseDomain(c.Bounces.Domain)
+		if err != nil {
+			return nil, fmt.Errorf("bounces: %w", err)
+		}
+		s.bounceDomains[domain] = true
 	}
 	for i := range c.Credentials {
 		credential, err := makeCredential(&c.Credentials[i])
@@ -107,6 +137,13 @@ func makeTenant(c *config.Config, t config.Tenant) (account.Tenant, error) {
 		}
 		tenant.DKIMDomain = domain
 	}
+	if t.BounceDomain != "" && len(c.Bounces.Listen) > 0 { // somebody listens
+		domain, err := mail.ParseDomain(t.BounceDomain)
+		if err != nil {
+			return tenant, err
+		}
+		tenant.BounceDomain = domain
+	}
 	for _, s := range t.Streams {
 		measured, err := makeMeasured(s)
 		if err != nil {
@@ -138,7 +175,7 @@ func makeTenant(c *config.Config, t config.Tenant) (account.Tenant, error) {
 		}
 		tenant.Streams[s.Name] = account.Stream{
 			Name: s.Name, Track: measured.Track, UTM: measured.UTM, UTMHosts: measured.UTMHosts, Unsubscribe: s.Unsubscribe, MaxAge: age, Weight: s.Weight, Windows: windows,
-			TLS: floor, Notices: notices, Checks: checks, MaxSize: int64(s.MaxSize), DropSuppressed: s.Suppressed == config.DropSuppressed, Rates: rateRules(s),
+			TLS: floor, Notices: notices, Checks: checks, MaxSize: int64(s.MaxSize), DropSuppressed: s.Suppressed == config.DropSuppressed, Rates: rateRules(s), VERP: s.VERP,
 		}
 	}
 	return tenant, nil

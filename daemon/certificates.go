@@ -51,5 +51,12 @@ func loadCertificates(c *config.Config) (map[string]*tls.Certificate, error) {
 		}
 		all[l.Name] = &pair
 	}
+	if c.Bounces.Certificate != "" {
+		pair, err := tls.LoadX509KeyPair(c.Bounces.Certificate, string(c.Bounces.Key))
+		if err != nil {
+			return nil, fmt.Errorf("bounces: %w", err)
+		}
+		all[inboundListener] = &pair
+	}
 	return all, nil
 }

@@ -164,6 +164,7 @@ func (d *daemon) start(ctx context.Context) error {
 		{"delivery", d.startDelivery},
 		{"tracker", d.startTracker},
 		{"tracking self-test", d.runDomains},
+		{"bounces", d.startInbound},
 		{"submission", d.startSubmission},
 		{"sending of TLS reports", d.runTLSReports},
 		{"admin", d.startAdmin},

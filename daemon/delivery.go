@@ -11,6 +11,7 @@ import (
 	"github.com/postrider-mta/postrider/daemon/config"
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/internal/mimetree"
+	"github.com/postrider-mta/postrider/mta/bounce/verp"
 	"github.com/postrider-mta/postrider/mta/delivery"
 	"github.com/postrider-mta/postrider/mta/route"
 	"github.com/postrider-mta/postrider/mta/route/sts"
@@ -29,9 +30,14 @@ func (d *daemon) startDelivery(c *config.Config) error {
 		return err
 	}
 	renderer.domains = d.domains
+	returning := &returning{
+		Renderer: renderer, accounts: d.accounts, codec: verp.New(returnKeys{d.tokens}), sender: d.feedbackSender,
+		logger: d.logger, failures: renderer.failures,
+	}
+	renderer.unsubscribeAddress = returning.unsubscribeAddress
 	d.engine, err = delivery.New(delivery.Options{
 		Store: d.store, Router: d.router, Shaper: d.shaper,
-		Gate: &gate{d.suppress}, Renderer: renderer, Signer: d.signer, Notifier: notices,
+		Gate: &gate{d.suppress}, Renderer: returning, Signer: d.signer, Notifier: notices,
 		Encode7Bit: mimetree.Encode7Bit,
 		Retry: queue.RetryPolicy{
 			First: c.Queue.RetryFirst, Factor: c.Queue.RetryFactor, Max: c.Queue.RetryMax, Jitter: c.Queue.RetryJitter,

@@ -75,6 +75,7 @@ func registerEventMetrics(registry prometheus.Registerer, stats func() eventlog.
 		counter("damaged_files_total", "Day files set aside as damaged.", func(s eventlog.Stats) int64 { return s.DamagedFiles }),
 		counter("damaged_total", "Events skipped as damaged.", func(s eventlog.Stats) int64 { return s.DamagedRecords }),
 		counter("repaired_total", "Events that could not be written as JSON as they were.", func(s eventlog.Stats) int64 { return s.Repaired }),
-		counter("unmatched_total", "Opens, clicks and unsubscribes whose message is not known any more.", func(s eventlog.Stats) int64 { return s.Unmatched }),
+		counter("unmatched_total", "Events of readers, and of what came back by mail, whose message is not known any more.", func(s eventlog.Stats) int64 { return s.Unmatched }),
+		counter("repeated_total", "Bounces, complaints and unsubscribes that had come by mail before.", func(s eventlog.Stats) int64 { return s.Repeated }),
 	)
 }

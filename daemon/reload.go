@@ -129,6 +129,9 @@ func (d *daemon) reload(context.Context) error {
 func keepBegun(c, begun *config.Config) {
 	c.Hostname, c.DataDir, c.Queue, c.Admin = begun.Hostname, begun.DataDir, begun.Queue, begun.Admin
 	c.Delivery.DrainTimeout = begun.Delivery.DrainTimeout
+	domain, sender := c.Bounces.Domain, c.Bounces.FeedbackSender
+	c.Bounces = begun.Bounces
+	c.Bounces.Domain, c.Bounces.FeedbackSender = domain, sender
 	listeners := slices.Clone(begun.Listeners)
 	for i := range listeners {
 		l := &listeners[i]

@@ -25,6 +25,9 @@ type renderer struct {
 	failures *prometheus.CounterVec
 	// domains say which tracking URLs may be used; nil for all.
 	domains *selftest.Domains
+	// unsubscribeAddress is where a recipient may write to leave the stream,
+	// zero for none; nil where nobody may.
+	unsubscribeAddress func(*queue.Delivery) (mail.Address, error)
 }
 
 var _ delivery.Renderer = (*renderer)(nil)
@@ -109,6 +112,11 @@ func (r *renderer) put(d *queue.Delivery, body []byte, wishes wishes) []byte {
 	options, err := wishes.options(d, r.keys)
 	if err != nil {
 		return r.untouched(d, body, "url", err)
+	}
+	if r.unsubscribeAddress != nil {
+		if options.UnsubscribeAddress, err = r.unsubscribeAddress(d); err != nil {
+			return r.untouched(d, body, "unsubscribe_address", err)
+		}
 	}
 	out, rendered, err := tracking.Render(body, options)
 	if err != nil {

@@ -36,8 +36,12 @@ func newSigner(accounts account.Directory, logger *slog.Logger, metrics promethe
 }
 
 // Sign implements delivery.Signer: the key of the From domain, or else of the
-// tenant's own. A message that no key could ever sign goes out without.
+// tenant's own. A message that no key could ever sign goes out without, and so
+// does one that is not ours.
 func (s *signer) Sign(ctx context.Context, tenant string, from mail.Domain, message []byte) ([]byte, error) {
+	if from == "" {
+		return nil, nil // a stranger's mail on its way to the postmaster
+	}
 	var fallback mail.Domain
 	if t, ok := s.accounts.Tenant(tenant); ok {
 		fallback = t.DKIMDomain

@@ -33,6 +33,9 @@ type RenderOptions struct {
 	// Unsubscribe adds List-Unsubscribe and List-Unsubscribe-Post (RFC 8058)
 	// to a message whose author set neither.
 	Unsubscribe bool
+	// UnsubscribeAddress is named beside the URL for those who unsubscribe by
+	// mail; zero for none.
+	UnsubscribeAddress mail.Address
 }
 
 // Rendered says what Render did.
@@ -133,5 +136,9 @@ func (o RenderOptions) unsubscribeFields(message []byte) ([]byte, error) {
 	if len(target) > maxURL {
 		return nil, fmt.Errorf("unsubscribe: %w: the URL does not fit a line", token.ErrPayload)
 	}
-	return []byte("List-Unsubscribe:\r\n <" + target + ">\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"), nil
+	by := ""
+	if !o.UnsubscribeAddress.IsZero() {
+		by = ",\r\n <mailto:" + o.UnsubscribeAddress.String() + "?subject=unsubscribe>"
+	}
+	return []byte("List-Unsubscribe:\r\n <" + target + ">" + by + "\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"), nil
 }

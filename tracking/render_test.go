@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/internal/mimetree"
 	"github.com/postrider-mta/postrider/tracking"
 	"github.com/postrider-mta/postrider/tracking/token"
@@ -62,6 +63,24 @@ func TestRenderOnlyWhatIsAsked(t *testing.T) {
 	out, rendered, err := tracking.Render([]byte(newsletter), o)
 	if err != nil || string(out) != newsletter || rendered.Links > 0 || rendered.Pixel || rendered.Unsubscribe {
 		t.Errorf("%v %+v\n%s", err, rendered, out)
+	}
+}
+
+func TestRenderUnsubscribeByMail(t *testing.T) {
+	o := options(t)
+	by, err := mail.ParseAddress("u-token@bounce.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.UnsubscribeAddress = by
+	out, rendered, err := tracking.Render([]byte(newsletter), o)
+	pattern := `\r\nList-Unsubscribe:\r\n <https://t\.example/u/[\w-]+>,\r\n <mailto:u-token@bounce\.example\?subject=unsubscribe>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n`
+	if err != nil || !rendered.Unsubscribe || !regexp.MustCompile(pattern).Match(out) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	o.Unsubscribe = false
+	if out, _, err := tracking.Render([]byte(newsletter), o); err != nil || strings.Contains(string(out), "mailto:") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

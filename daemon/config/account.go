@@ -35,6 +35,9 @@ type Tenant struct {
 	DKIMDomain string `toml:"dkim_domain" is:"domain"`
 	// TrackingURL is the public base of the tenant's tracker.
 	TrackingURL string `toml:"tracking_url" is:"baseurl"`
+	// BounceDomain is that of the tenant's return paths; empty for that of
+	// [bounces].
+	BounceDomain string `toml:"bounce_domain" is:"domain"`
 	// MaxMessages and MaxBytes may be waiting, MaxPerHour messages be accepted
 	// in any hour; zero for no limit.
 	MaxMessages int  `toml:"max_messages" min:"0"`
@@ -65,6 +68,8 @@ type Stream struct {
 	UTMHosts []string `toml:"utm_hosts" is:"domain"`
 	// Unsubscribe adds List-Unsubscribe and obeys it.
 	Unsubscribe bool `toml:"unsubscribe"`
+	// VERP gives each recipient a return path of its own.
+	VERP bool `toml:"verp"`
 	// Suppressed recipients are refused at submission, or accepted and dropped.
 	Suppressed string `toml:"suppressed" oneof:"refuse drop"`
 	// Notify is of what senders are told by DSN.
@@ -97,15 +102,15 @@ type Stream struct {
 func (s *Stream) setDefaults() {
 	s.Track, s.Weight, s.TLS, s.Suppressed = "none", 1, Inherited, refuseSuppressed
 	s.Notify, s.Checks, s.Check = notifyAsked, checksOff, defaultChecks()
-	s.RateAction = Inherited
+	s.RateAction, s.VERP = Inherited, true
 }
 
 // builtinStreams are what a tenant has without naming them, and the defaults
 // of those that it does name.
 func builtinStreams() []Stream {
 	return []Stream{
-		{Name: transactional, Track: "none", Weight: 4, TLS: Inherited, Suppressed: refuseSuppressed, Notify: notifyAsked, Checks: checksOff, Check: defaultChecks(), RateAction: Inherited},
-		{Name: marketing, Track: "all", Unsubscribe: true, Weight: 1, TLS: Inherited, Suppressed: refuseSuppressed, Notify: notifyOff, Checks: checksWarn, Check: defaultChecks(), RateAction: Inherited},
+		{Name: transactional, Track: "none", Weight: 4, TLS: Inherited, Suppressed: refuseSuppressed, Notify: notifyAsked, Checks: checksOff, Check: defaultChecks(), RateAction: Inherited, VERP: true},
+		{Name: marketing, Track: "all", Unsubscribe: true, Weight: 1, TLS: Inherited, Suppressed: refuseSuppressed, Notify: notifyOff, Checks: checksWarn, Check: defaultChecks(), RateAction: Inherited, VERP: true},
 	}
 }
 

@@ -20,6 +20,7 @@ func (d *decoder) check(c *Config) {
 	d.checkTracking(c)
 	d.checkRates(&c.Rates)
 	d.checkTrackingTLS(&c.Tracking)
+	d.checkBounces(c)
 	if c.Limits.DataMemory < c.Limits.MessageSize {
 		d.problems.add(d.at("limits.data_memory", "limits.data_memory", "limits.message_size"), "expected at least message_size")
 	}
@@ -52,6 +53,9 @@ func (d *decoder) checkListeners(c *Config) {
 		addresses.add(l.Address, d.at("listener.address", at+".address"))
 		d.checkProtection(l, at)
 		d.checkTrust(c, l, at)
+	}
+	for i, address := range c.Bounces.Listen {
+		addresses.add(address, d.at("bounces.listen", path("bounces.listen", i), "bounces.listen"))
 	}
 	addresses.add(c.Tracking.Listen, d.at("tracking.listen", "tracking.listen"))
 	addresses.add(c.Tracking.HTTPListen, d.at("tracking.http_listen", "tracking.http_listen"))

@@ -42,6 +42,7 @@ type Config struct {
 	Credentials []Credential `toml:"credential"`
 	DKIM        []DKIMKey    `toml:"dkim"`
 	Tracking    Tracking     `toml:"tracking"`
+	Bounces     Bounces      `toml:"bounces"`
 	Admin       Admin        `toml:"admin" restart:"true"`
 	Events      Events       `toml:"events"`
 	Suppression Suppression  `toml:"suppression" restart:"true"`

@@ -18,6 +18,7 @@ func defaults() *Config {
 		Queue:       defaultQueue(),
 		Delivery:    defaultDelivery(),
 		Tracking:    defaultTracking(),
+		Bounces:     defaultBounces(),
 		Admin:       Admin{HTTP: "127.0.0.1:2580"},
 		Events:      Events{Retention: 30 * day},
 		Suppression: Suppression{SoftBounces: 5, SoftSpan: 14 * day, SoftFor: 90 * day},
@@ -132,6 +133,7 @@ func (d *decoder) resolveTenants(c *Config) {
 		if t.TrackingURL == "" {
 			t.TrackingURL = c.Tracking.URL
 		}
+		setIfEmpty(&t.BounceDomain, c.Bounces.Domain)
 		setIfEmpty(&t.TimeZone, "UTC")
 		for _, builtin := range builtinStreams() {
 			d.resolveStream(t, path("tenant", i), builtin)

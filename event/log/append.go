@@ -14,8 +14,10 @@ import (
 // each day file touched; they are durable when it returns nil. Records at or
 // below Position are skipped, so whoever got an error appends the same again.
 //
-// Opened, clicked, unsubscribed and complained events that name only a message
-// and an index are completed from that recipient's accepted event.
+// Events of readers, and of bounces and complaints that came back by mail, that
+// name only a message and an index are completed from that recipient's accepted
+// event. Of those that came by mail and have the same id, the first one is
+// written.
 func (l *Log) Append(ctx context.Context, records []event.Record) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -82,6 +84,10 @@ func (l *Log) writeOnce(name string, records []event.Record) error {
 	if err != nil {
 		return err
 	}
+	repeated, err := l.searchRepeated(d, records)
+	if err != nil {
+		return err
+	}
 	return l.shelf.update(d, func(tx *bolt.Tx) error {
 		a := readAbout(tx)
 		p := newPage(tx)
@@ -89,10 +95,14 @@ func (l *Log) writeOnce(name string, records []event.Record) error {
 			if records[i].Position <= a.position {
 				continue // an earlier try reached the disk after all
 			}
+			a.position = records[i].Position
+			if e := &records[i].Event; once(e) && (repeated[e.ID] || p.told(e.ID)) {
+				l.repeated.Add(1)
+				continue
+			}
 			if err := l.put(p, records[i], earlier); err != nil {
 				return err
 			}
-			a.position = records[i].Position
 			a.count++
 		}
 		return writeAbout(tx, a)
@@ -116,19 +126,26 @@ func (l *Log) put(p page, r event.Record, earlier map[string]event.Event) error 
 }
 
 // page is the day file inside a transaction.
-type page struct{ events, accepted *bolt.Bucket }
+type page struct {
+	tx               *bolt.Tx
+	events, accepted *bolt.Bucket
+}
 
 func newPage(tx *bolt.Tx) page {
-	p := page{tx.Bucket([]byte(eventsBucket)), tx.Bucket([]byte(acceptedBucket))}
+	p := page{tx, tx.Bucket([]byte(eventsBucket)), tx.Bucket([]byte(acceptedBucket))}
 	p.events.FillPercent = fillPercent
 	p.accepted.FillPercent = fillPercent
 	return p
 }
 
-// put writes the encoded event, and the way to it if it is an accepted one.
+// put writes the encoded event, and the way to it if it is an accepted one or
+// one that is told once.
 func (p page) put(position uint64, e *event.Event, value []byte) error {
 	if err := p.events.Put(key(position), value); err != nil {
 		return err
+	}
+	if once(e) {
+		return p.putOnce(e.ID, position)
 	}
 	if e.Type != event.Accepted {
 		return nil

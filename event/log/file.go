@@ -45,6 +45,8 @@ type about struct {
 	count uint64
 	// low and high bound the keys of acceptedBucket.
 	low, high string
+	// firstOnce and lastOnce bound those of onceBucket.
+	firstOnce, lastOnce string
 }
 
 func readAbout(tx *bolt.Tx) about {
@@ -57,6 +59,7 @@ func readAbout(tx *bolt.Tx) about {
 	low, _ := cursor.First()
 	high, _ := cursor.Last()
 	a.low, a.high = string(low), string(high)
+	a.firstOnce, a.lastOnce = onceBounds(tx)
 	return a
 }
 

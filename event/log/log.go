@@ -66,6 +66,7 @@ type Log struct {
 	damagedRecords atomic.Int64
 	repaired       atomic.Int64
 	unmatched      atomic.Int64
+	repeated       atomic.Int64
 }
 
 // Open opens the log in o.Dir, or begins one. It reads one file, however much
@@ -106,9 +107,12 @@ type Stats struct {
 	// Repaired counts events that could not be written as JSON until what was
 	// wrong with them was quoted or left out.
 	Repaired int64
-	// Unmatched counts opens, clicks, unsubscribes and complaints whose accepted
-	// event was not found.
+	// Unmatched counts events of readers, and of what came back by mail, whose
+	// accepted event was not found.
 	Unmatched int64
+	// Repeated counts bounces, complaints and unsubscribes that had come by
+	// mail before and were not written again.
+	Repeated int64
 }
 
 // Stats returns the figures; it is cheap.
@@ -116,7 +120,7 @@ func (l *Log) Stats() Stats {
 	days, damaged := l.shelf.figures()
 	return Stats{
 		Position: l.position.Load(), Days: days, DamagedFiles: damaged,
-		DamagedRecords: l.damagedRecords.Load(), Repaired: l.repaired.Load(), Unmatched: l.unmatched.Load(),
+		DamagedRecords: l.damagedRecords.Load(), Repaired: l.repaired.Load(), Unmatched: l.unmatched.Load(), Repeated: l.repeated.Load(),
 	}
 }
 

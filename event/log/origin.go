@@ -109,11 +109,11 @@ func (l *Log) origin(p page, origin string) (event.Event, bool) {
 	return e, true
 }
 
-// needsOrigin reports an event of a reader's, who is known by message and
-// index alone.
+// needsOrigin reports an event of a reader's, or of something that came back
+// by mail, whose recipient is known by message and index alone.
 func needsOrigin(e *event.Event) bool {
 	switch e.Type {
-	case event.Opened, event.Clicked, event.Unsubscribed, event.Complained:
+	case event.Opened, event.Clicked, event.Unsubscribed, event.Bounced, event.Complained:
 		return e.Recipient == "" || e.Tenant == ""
 	}
 	return false

@@ -48,6 +48,9 @@ type Tenant struct {
 	// TrackingURL is the public base of the tenant's tracker, scheme and host,
 	// without a trailing slash; empty turns tracking and List-Unsubscribe off.
 	TrackingURL string
+	// BounceDomain is that of return paths and of what else brings mail back;
+	// empty leaves the sender of the envelope as it is.
+	BounceDomain mail.Domain
 }
 
 // Stream is one purpose of mail and the rules for it.
@@ -74,6 +77,9 @@ type Stream struct {
 	Checks map[string]Check
 	// MaxSize of a message in octets, for the rule about it; zero for none.
 	MaxSize int64
+	// VERP gives each recipient a return path of its own, where the tenant has a
+	// BounceDomain.
+	VERP bool
 	// TLS is the least protection on the way to mail exchangers.
 	TLS mail.TLSFloor
 	// MaxAge is how long a recipient is tried; zero for the queue's default.

@@ -44,6 +44,7 @@ func rooms() map[string]room {
 		"mta/shape":               {4, []string{values}},
 		"mta/source":              {4, []string{values}},
 		"mta/tlsreport":           {4, []string{"internal/datafolder", values}},
+		"mta/inbound":             {4, []string{"mta/submission", "mta/bounce", "mta/bounce/report", "mta/bounce/verp", "event", "queue", values}},
 		"mta/bounce":              {4, []string{values}},
 		"mta/bounce/report":       {4, []string{"mta/bounce", values}},
 		"mta/bounce/dsn":          {4, []string{"mta/bounce", values}},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,6 +101,44 @@ func TestSharedNoMore(t *testing.T) {
 		wantCounts(t, b, map[event.Type]int{event.Delivered: 100})
 		if b.world.transactions != 100 {
 			t.Errorf("%d transactions for 100 personal messages", b.world.transactions)
+		}
+	})
+}
+
+// TestReturnPath: each recipient has the return path that it was rendered with,
+// and the envelope's where it has none; the message itself stays as it was.
+func TestReturnPath(t *testing.T) {
+	var mu sync.Mutex
+	used := map[string]string{}
+	run(t, time.Second, func(b *workbench) {
+		b.stages.returnPath = func(d *queue.Delivery) mail.Address {
+			if d.Recipient.Address.Local() == "r0" {
+				return mail.Address{}
+			}
+			a, err := mail.MakeAddress("b-"+d.Recipient.Address.Local(), "bounce.example")
+			if err != nil {
+				t.Error(err)
+			}
+			return a
+		}
+		b.world.send = func(_ *fakeSession, tx smtpclient.Transaction) ([]smtpclient.Answer, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, r := range tx.Recipients {
+				used[r.Address.Local()] = tx.Envelope.From.String()
+			}
+			return all(tx, ok), nil
+		}
+		b.store.accept(letter{body: "x"}, addresses(20, "d.example")...)
+	}, func(t *testing.T, b *workbench) {
+		wantCounts(t, b, map[event.Type]int{event.Delivered: 20})
+		for local, from := range used {
+			if want := "b-" + local + "@bounce.example"; local != "r0" && from != want || local == "r0" && strings.HasPrefix(from, "b-") {
+				t.Errorf("%s came from %s", local, from)
+			}
+		}
+		if len(used) != 20 || b.world.transactions != 20 {
+			t.Errorf("%d recipients in %d transactions", len(used), b.world.transactions)
 		}
 	})
 }

@@ -258,8 +258,10 @@ type stages struct {
 	shared bool
 	// personal overrules shared at rendering.
 	personal bool
-	render   func(d *queue.Delivery, body []byte) ([]byte, error)
-	sign     func(message []byte) ([]byte, error)
+	// returnPath is each recipient's; the envelope's if nil.
+	returnPath func(d *queue.Delivery) mail.Address
+	render     func(d *queue.Delivery, body []byte) ([]byte, error)
+	sign       func(message []byte) ([]byte, error)
 }
 
 func (s *stages) Admit(_ context.Context, d *queue.Delivery) (Verdict, error) {
@@ -272,6 +274,9 @@ func (s *stages) Admit(_ context.Context, d *queue.Delivery) (Verdict, error) {
 func (s *stages) Shared(*queue.Message) bool { return s.shared }
 
 func (s *stages) Render(_ context.Context, d *queue.Delivery, body []byte) (Rendered, error) {
+	if s.returnPath != nil {
+		return Rendered{Message: body, Personal: true, ReturnPath: s.returnPath(d)}, nil
+	}
 	if s.render == nil {
 		return Rendered{Message: body, Personal: s.personal}, nil
 	}

@@ -50,6 +50,7 @@ type letter struct {
 	pool           string
 	requireTLS     bool
 	waiveTLS       bool
+	notify         mail.Notify
 	maxAge         time.Duration
 	body           string
 }
@@ -72,7 +73,7 @@ func (m *memory) accept(l letter, recipients ...string) queue.ID {
 		if err != nil {
 			panic(err)
 		}
-		o := &owed{queue.Delivery{Message: message, Index: i, Recipient: mail.Recipient{Address: address}, Due: now}}
+		o := &owed{queue.Delivery{Message: message, Index: i, Recipient: mail.Recipient{Address: address, Notify: l.notify}, Due: now}}
 		m.waiting[o.d.Key()] = append(m.waiting[o.d.Key()], o)
 	}
 	m.changed()

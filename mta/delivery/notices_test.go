@@ -123,6 +123,34 @@ func TestRelayed(t *testing.T) {
 	}
 }
 
+// With a return path of ours no server tells the sender of anything: it is asked
+// for failures alone, and we tell.
+func TestRelayedFromAReturnPathOfOurs(t *testing.T) {
+	var n *notifier
+	var asked mail.Notify
+	own, err := mail.ParseAddress("b-1@bounce.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, time.Minute, func(b *workbench) {
+		n = b.tells(nil)
+		b.world.extensions.DSN = true
+		b.stages.returnPath = func(*queue.Delivery) mail.Address { return own }
+		b.world.send = func(_ *fakeSession, tx smtpclient.Transaction) ([]smtpclient.Answer, error) {
+			asked = tx.Recipients[0].Notify
+			return all(tx, ok), nil
+		}
+		b.store.accept(letter{body: "the body", notify: mail.NotifySuccess | mail.NotifyDelay}, "r@d.example")
+	}, func(t *testing.T, b *workbench) {
+		if got := n.told(t); len(got[bounce.Relayed]) != 1 || len(got) != 1 {
+			t.Errorf("told %v", got)
+		}
+		if asked != mail.NotifyFailure {
+			t.Errorf("asked for %v", asked)
+		}
+	})
+}
+
 func TestDelayExpiryAndDropAreTold(t *testing.T) {
 	var n *notifier
 	run(t, 6*time.Hour, func(b *workbench) {

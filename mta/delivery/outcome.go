@@ -134,13 +134,13 @@ func (e *Engine) setAside(d *queue.Delivery, at via, t shape.Throttle) {
 }
 
 // settled ends a recipient or has it wait by the server's answer, and by what the rules of
-// the provider make of it.
-func (w *worker) settled(d *queue.Delivery, a smtpclient.Answer) {
+// the provider make of it. confirms is as deliver has it.
+func (w *worker) settled(d *queue.Delivery, a smtpclient.Answer, confirms bool) {
 	e, at := w.engine, w.via()
 	outcome := shape.Outcome{Reply: a.Reply, Tenant: d.Message.Tenant, Campaign: d.Message.Campaign}
 	if a.Reply.Positive() {
 		w.slot.Report(time.Now(), outcome)
-		e.deliver(d, at, a.Reply, w.session != nil && w.session.Extensions().DSN)
+		e.deliver(d, at, a.Reply, confirms)
 		return
 	}
 	class := e.options.Classifier.Classify(a.Reply)

@@ -18,6 +18,8 @@ type prepared struct {
 	pieces [][]byte
 	// eightBit: the message has octets above 127.
 	eightBit bool
+	// returnPath replaces that of the envelope; zero for none.
+	returnPath mail.Address
 }
 
 // stage names a step of the preparation, for metrics and reasons.
@@ -63,7 +65,7 @@ func (e *Engine) prepare(b *batch, extensions smtpclient.Extensions) bool {
 		e.notPrepared(ctx, b, stageSign, err)
 		return false
 	}
-	b.prepared = &prepared{pieces: [][]byte{signature, message}, eightBit: eightBit}
+	b.prepared = &prepared{pieces: [][]byte{signature, message}, eightBit: eightBit, returnPath: rendered.ReturnPath}
 	return true
 }
 
@@ -148,9 +150,24 @@ func (b *batch) word() {
 		Message:    b.prepared.pieces,
 	}
 	b.transaction.Envelope.EightBit = b.prepared.eightBit
+	own := !b.prepared.returnPath.IsZero()
+	if own {
+		b.transaction.Envelope.From = b.prepared.returnPath
+	}
 	for i, d := range b.deliveries {
 		b.transaction.Recipients[i] = d.Recipient
+		if own && d.Recipient.Notify != 0 {
+			// Reports come to us, who want to hear of failures alone.
+			b.transaction.Recipients[i].Notify = mail.NotifyFailure
+		}
 	}
+}
+
+// confirms reports whether the server on the session tells the sender of
+// success itself, as it was asked to (RFC 3461 section 5.2.1); to a return path
+// of ours it was not.
+func (b *batch) confirms(s Session) bool {
+	return s != nil && s.Extensions().DSN && b.prepared != nil && b.prepared.returnPath.IsZero()
 }
 
 // ascii reports that no octet is above 127, eight at a time.

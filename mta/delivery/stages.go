@@ -38,6 +38,9 @@ type Rendered struct {
 	// Personal says that nobody but this recipient may get these bytes. It
 	// overrules what Shared said before: the rules may have changed since.
 	Personal bool
+	// ReturnPath goes into MAIL FROM in place of the envelope's; zero leaves
+	// that as it is. It is for a personal message alone.
+	ReturnPath mail.Address
 }
 
 // Signer signs what nobody changes any more.

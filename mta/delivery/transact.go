@@ -138,7 +138,7 @@ type tally struct {
 // again for the reason that the session ended, if not for a better one.
 func (w *worker) settle(b *batch, answers []smtpclient.Answer, ended failure) tally {
 	e := w.engine
-	result := tally{ended: ended}
+	result, confirms := tally{ended: ended}, b.confirms(w.session)
 	for i, d := range b.deliveries {
 		var a smtpclient.Answer
 		if i < len(answers) {
@@ -160,7 +160,7 @@ func (w *worker) settle(b *batch, answers []smtpclient.Answer, ended failure) ta
 		if a.Reply.Positive() {
 			result.accepted++
 		}
-		w.settled(d, a)
+		w.settled(d, a, confirms)
 	}
 	return result
 }

@@ -20,14 +20,18 @@ func (s *session) AuthMechanisms() []string {
 }
 
 // mayLogIn reports that nobody listens: TLS, this machine, or a network that
-// the operator trusts.
-func (p *peer) mayLogIn() bool { return p.secure || p.local || p.trusted }
+// the operator trusts. A Receiver has nobody log in.
+func (p *peer) mayLogIn() bool {
+	return p.server.options.Receiver == nil && (p.secure || p.local || p.trusted)
+}
 
 // Auth begins a login (RFC 4954).
 func (s *session) Auth(mechanism string) (sasl.Server, error) {
 	switch {
 	case s.tx != nil:
 		return nil, s.answer(refuse(503, smtp.EnhancedCode{5, 5, 1}, reasonSequence, "AUTH is not allowed in a transaction"))
+	case s.peer.server.options.Receiver != nil:
+		return nil, s.answer(refuse(502, smtp.EnhancedCode{5, 5, 1}, reasonSequence, "nobody logs in here"))
 	case !s.peer.mayLogIn():
 		return nil, s.answer(refuse(538, smtp.EnhancedCode{5, 7, 11}, reasonAuth, "AUTH needs TLS"))
 	case mechanism == sasl.Plain:

@@ -79,11 +79,11 @@ func (p *peer) chunk(size int64) *refusal {
 }
 
 func (p *peer) finish() *refusal {
-	id, err := p.session.submit(p.session.tx.body)
+	done, err := p.session.submit(p.session.tx.body)
 	if err != nil {
 		return asRefusal(err)
 	}
-	p.wire.emit(fmt.Appendf(nil, "250 2.0.0 %s\r\n", queuedAs(id)))
+	p.wire.emit(fmt.Appendf(nil, "250 2.0.0 %s\r\n", done))
 	return nil
 }
 

@@ -44,9 +44,10 @@ func (p *peer) logStorage(cause error) {
 }
 
 // replied counts failures, and ends the connection after too many. Bad
-// recipients are no attack: a list may hold many.
+// recipients are no attack: a list may hold many. Who tries them out where
+// anybody may, is one.
 func (p *peer) replied(code string) {
-	if code[0] != '5' || p.wire.verb == "RCPT" && p.busy() {
+	if code[0] != '5' || p.wire.verb == "RCPT" && p.busy() && p.server.options.Receiver == nil {
 		return
 	}
 	p.errors++
@@ -71,6 +72,7 @@ func (p *peer) vet(line []byte) ([]byte, *refusal) {
 	case "MAIL":
 		return p.vetMail(argument)
 	case "RCPT":
+		argument = p.withPostmaster(argument)
 		p.argument = argument
 	case "DATA":
 		return p.vetData(argument)
@@ -78,7 +80,11 @@ func (p *peer) vet(line []byte) ([]byte, *refusal) {
 		return p.vetChunk(argument)
 	case "STARTTLS":
 		return p.vetStartTLS(argument)
-	case "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP", "AUTH":
+	case "VRFY":
+		if p.server.options.Receiver != nil { // go-smtp would say that it takes mail
+			return nil, refuse(502, smtp.EnhancedCode{5, 5, 1}, reasonSequence, "addresses are not verified")
+		}
+	case "RSET", "NOOP", "QUIT", "EXPN", "HELP", "AUTH":
 	case "GET", "POST", "PUT", "HEAD", "CONNECT", "OPTIONS":
 		// A browser was made to speak to this port.
 		return nil, refuse(421, smtp.EnhancedCode{4, 7, 0}, reasonSyntax, "this is SMTP, closing the connection")

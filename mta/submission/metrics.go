@@ -32,14 +32,18 @@ const (
 	authBroken   = "hash"
 )
 
-func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
+func newMetrics(o *Options) (*metrics, error) {
+	subsystem := "submission"
+	if o.Receiver != nil {
+		subsystem = "inbound"
+	}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: "postrider", Subsystem: "submission", Name: name, Help: help,
+			Namespace: "postrider", Subsystem: subsystem, Name: name, Help: help,
 		}, labels)
 	}
-	accepted := counter("messages_accepted_total", "Messages taken into the queue.")
-	octets := counter("octets_accepted_total", "Octets of the messages taken into the queue.")
+	accepted := counter("messages_accepted_total", "Messages taken.")
+	octets := counter("octets_accepted_total", "Octets of the messages taken.")
 	hashes := counter("password_hashes_total", "Passwords hashed to verify a login.")
 	m := &metrics{
 		accepted:     accepted.WithLabelValues(),
@@ -50,16 +54,18 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		authFailures: counter("auth_failures_total", "Logins that failed.", "reason"),
 		connections:  counter("connections_total", "Connections that ended.", "listener", "result"),
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Namespace: "postrider", Subsystem: "submission", Name: "connections_open", Help: "Connections now.",
+			Namespace: "postrider", Subsystem: subsystem, Name: "connections_open", Help: "Connections now.",
 		}, []string{"listener"}),
 	}
-	if registerer == nil {
+	if o.Metrics == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{
-		accepted, octets, hashes, m.refusals, m.bulk, m.authFailures, m.connections, m.open,
-	} {
-		if err := registerer.Register(c); err != nil {
+	collectors := []prometheus.Collector{accepted, octets, m.refusals, m.connections, m.open}
+	if o.Receiver == nil {
+		collectors = append(collectors, hashes, m.bulk, m.authFailures)
+	}
+	for _, c := range collectors {
+		if err := o.Metrics.Register(c); err != nil {
 			return nil, err
 		}
 	}

@@ -32,8 +32,8 @@ type Store interface {
 // ErrOptions is wrapped by every error about Options.
 var ErrOptions = errors.New("submission options")
 
-// Options configure a Server. Hostname, Store, Accounts and Listeners must be
-// given.
+// Options configure a Server. Hostname and Listeners must be given, and Store
+// and Accounts, or a Receiver.
 type Options struct {
 	// Hostname greets clients and signs Received and Message-ID.
 	Hostname string
@@ -43,6 +43,8 @@ type Options struct {
 	Accounts account.Directory
 	// Listeners are where clients are heard; their names differ.
 	Listeners []Listener
+	// Receiver takes the mail in place of Store and Accounts; nil for none.
+	Receiver Receiver
 	// Suppressed says who may not be mailed; nobody is refused if nil.
 	Suppressed Suppressed
 	// Aligned reports whether mail of a tenant from a domain gets a DKIM
@@ -198,8 +200,8 @@ func (o Options) check() error {
 	if _, err := mail.ParseDomain(o.Hostname); err != nil {
 		return fmt.Errorf("%w: host name: %w", ErrOptions, err)
 	}
-	if o.Store == nil || o.Accounts == nil {
-		return fmt.Errorf("%w: store and accounts must be given", ErrOptions)
+	if o.Receiver == nil && (o.Store == nil || o.Accounts == nil) {
+		return fmt.Errorf("%w: store and accounts must be given, or a receiver", ErrOptions)
 	}
 	if o.MaxAge < 0 {
 		return fmt.Errorf("%w: maximum age is negative", ErrOptions)
@@ -218,6 +220,9 @@ func (o Options) check() error {
 }
 
 func (l Listener) check(accounts account.Directory) error {
+	if accounts == nil && l.Tenant != "" {
+		return errors.New("a receiver's listener has no tenant")
+	}
 	if l.TLS > TLSImplicit {
 		return errors.New("unknown TLS mode")
 	}

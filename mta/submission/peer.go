@@ -185,8 +185,11 @@ func (p *peer) speak() {
 	server.MaxLineLength = 0 // the wire bounds lines
 	server.AllowInsecureAuth = true
 	server.EnableSMTPUTF8 = true
-	server.EnableDSN = true
-	server.EnableREQUIRETLS = p.secure
+	// A Receiver reports to nobody, and hands on nobody's demands.
+	queues := p.server.options.Receiver == nil
+	server.EnableDSN = queues
+	server.EnableREQUIRETLS = p.secure && queues
+	p.wire.requireTLS = queues
 	server.ErrorLog = smtpLog{p.server.logger}
 	if p.tls != nil && !p.secure {
 		server.TLSConfig = p.tls // makes it offer STARTTLS, which the wire answers

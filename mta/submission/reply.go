@@ -70,6 +70,10 @@ func asRefusal(err error) *refusal {
 	if errors.As(err, &known) {
 		return known
 	}
+	var reply *smtp.SMTPError // a Receiver's
+	if errors.As(err, &reply) {
+		return refuse(reply.Code, reply.EnhancedCode, reasonPolicy, "%s", reply.Message)
+	}
 	r := refuse(451, smtp.EnhancedCode{4, 3, 0}, reasonStorage, "the message cannot be stored now, try again later")
 	switch {
 	case errors.Is(err, queue.ErrFull):

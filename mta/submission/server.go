@@ -57,7 +57,7 @@ func New(options Options) (*Server, error) {
 	if err := options.check(); err != nil {
 		return nil, err
 	}
-	counters, err := newMetrics(options.Metrics)
+	counters, err := newMetrics(&options)
 	if err != nil {
 		return nil, fmt.Errorf("%w: metrics: %w", ErrOptions, err)
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/postrider-mta/postrider/internal/account"
 	"github.com/postrider-mta/postrider/internal/mail"
-	"github.com/postrider-mta/postrider/queue"
 )
 
 // Limits of RFC 3461 sections 4.2 and 4.4.
@@ -120,6 +119,9 @@ func notAllowed(where string, domain mail.Domain) *refusal {
 // sender asks the directory anew, so that what was withdrawn is withdrawn at
 // once.
 func (s *session) sender() (sender, error) {
+	if receiver := s.peer.server.options.Receiver; receiver != nil {
+		return sender{any: true}, receiver.Sender(s.peer.address)
+	}
 	accounts := s.peer.server.state.Load().accounts
 	who := sender{domains: s.peer.listener.FromDomains, any: s.peer.listener.AnyFrom}
 	name := s.peer.listener.Tenant
@@ -244,30 +246,28 @@ func (s *session) Data(io.Reader) error {
 	if err != nil {
 		return s.answer(err)
 	}
-	id, err := s.submit(s.tx.body)
+	done, err := s.submit(s.tx.body)
 	if err != nil {
 		return s.answer(err)
 	}
-	return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: queuedAs(id)}
+	return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: done}
 }
 
-func queuedAs(id queue.ID) string { return "queued as " + id.String() }
-
-// submit turns the body into a submission and hands it to the store.
-func (s *session) submit(b *body) (queue.ID, error) {
+// submit turns the body into a submission and hands it to the store, or to the
+// Receiver where there is one. It returns what to say of it.
+func (s *session) submit(b *body) (done string, err error) {
+	if s.peer.server.options.Receiver != nil {
+		return "received", s.receive(b)
+	}
 	submission, err := s.draft().compose(b)
 	if err != nil {
-		return queue.ID{}, err
+		return "", err
 	}
 	if err := s.peer.server.accept(s.peer.server.background, s.tx.sender.tenant, submission); err != nil {
-		return queue.ID{}, err
+		return "", err
 	}
-	p := s.peer
-	p.messages++
-	p.errors = 0
-	p.metrics.accepted.Inc()
-	p.metrics.octets.Add(float64(submission.Message.Size))
-	return submission.Message.ID, nil
+	s.peer.taken(submission.Message.Size)
+	return "queued as " + submission.Message.ID.String(), nil
 }
 
 func (s *session) draft() *draft {

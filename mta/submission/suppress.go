@@ -19,8 +19,12 @@ type Suppressed func(tenant, stream string, a mail.Address) (reason string, foun
 // Where the tenant drops on any stream, nobody is refused here.
 //
 // A list that cannot be asked refuses nobody. Whoever is accepted is looked up
-// again right before sending, and waits if that fails.
+// again right before sending, and waits if that fails. A Receiver decides
+// itself.
 func (s *Server) refuseRecipient(tenant account.Tenant, a mail.Address) error {
+	if s.options.Receiver != nil {
+		return s.options.Receiver.Recipient(a)
+	}
 	if s.options.Suppressed == nil {
 		return nil
 	}

@@ -50,13 +50,14 @@ type wire struct {
 	line        []byte // being handed to go-smtp
 	out         []byte
 
-	verb      string // the command being executed
-	sasl      bool   // the next line is a SASL response
-	swallow   bool   // the next reply is for nobody: a second greeting, a RSET of ours
-	upgrading bool   // STARTTLS was granted
-	encrypted bool   // the stream is TLS
-	closing   bool   // nothing is read any more
-	broken    bool   // nothing is written any more
+	verb       string // the command being executed
+	sasl       bool   // the next line is a SASL response
+	swallow    bool   // the next reply is for nobody: a second greeting, a RSET of ours
+	upgrading  bool   // STARTTLS was granted
+	encrypted  bool   // the stream is TLS
+	requireTLS bool   // REQUIRETLS is offered under TLS
+	closing    bool   // nothing is read any more
+	broken     bool   // nothing is written any more
 
 	draining atomic.Bool
 }
@@ -203,7 +204,7 @@ func (w *wire) Write(p []byte) (int, error) {
 		w.swallow = false
 	default:
 		w.emit(amend(w.verb, p))
-		if w.encrypted && w.verb == "EHLO" && bytes.HasPrefix(p, []byte("250-PIPELINING")) {
+		if w.encrypted && w.requireTLS && w.verb == "EHLO" && bytes.HasPrefix(p, []byte("250-PIPELINING")) {
 			w.emit([]byte("250-REQUIRETLS\r\n")) // go-smtp does not see the TLS
 		}
 		if len(w.out) > maxPendingReplies {

@@ -60,6 +60,8 @@ type sealer struct {
 	block cipher.Block
 	// macs are HMAC states, which are costly to set up.
 	macs sync.Pool
+	// returns is the key of what is no token of this room; see Keyring.MAC.
+	returns []byte
 }
 
 func newSealer(k Key) (*sealer, error) {
@@ -75,7 +77,11 @@ func newSealer(k Key) (*sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: cipher", ErrKey)
 	}
-	s := &sealer{block: block}
+	returns, err := hkdf.Key(sha256.New, k.secret[:], nil, "postrider return tokens", KeySize)
+	if err != nil {
+		return nil, fmt.Errorf("%w: derivation failed", ErrKey)
+	}
+	s := &sealer{block: block, returns: returns}
 	s.macs.New = func() any { return hmac.New(sha256.New, authentication) }
 	return s, nil
 }

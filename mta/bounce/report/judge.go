@@ -84,7 +84,7 @@ func (p *Parser) verdict(r *Recipient, e evidence) Verdict {
 	}
 	class := p.classify(r)
 	v := Verdict{Category: class.Category, Rule: class.Rule, Bounce: Soft}
-	if r.failed() && class.Permanent && class.SpeaksOfAddress() && !p.aboutPolicy(r) && p.certain(r, e) {
+	if r.Failed() && class.Permanent && class.SpeaksOfAddress() && !p.aboutPolicy(r) && p.certain(r, e) {
 		v.Bounce = Hard
 		_, err := mail.ParseAddress(r.Address)
 		v.Suppresses = err == nil
@@ -92,8 +92,8 @@ func (p *Parser) verdict(r *Recipient, e evidence) Verdict {
 	return v
 }
 
-// failed reports that the recipient was given up. Some leave the action out.
-func (r *Recipient) failed() bool {
+// Failed reports that the recipient was given up. Some leave the action out.
+func (r *Recipient) Failed() bool {
 	return r.Action == bounce.Failed || r.Action == "" && strings.HasPrefix(r.Status, "5.")
 }
 
@@ -186,7 +186,7 @@ func (p *Parser) reply(r *Recipient, status mail.EnhancedCode) mail.Reply {
 		reply.Code = 450 // given up after a temporary failure, whatever else is said
 	case found != nil:
 		reply.Code, _ = strconv.Atoi(found[1])
-	case class.Class == 4 || !r.failed():
+	case class.Class == 4 || !r.Failed():
 		reply.Code = 450
 	default:
 		reply.Code = 550
@@ -216,4 +216,26 @@ func withoutType(diagnostic string) string {
 		return strings.TrimSpace(diagnostic)
 	}
 	return strings.TrimSpace(text)
+}
+
+// Reply makes of what a report says of a recipient the reply that some server
+// must have given: its codes apart from its text, and the status for an enhanced
+// code where the diagnostic has none.
+func (p *Parser) Reply(r *Recipient) mail.Reply {
+	status, _ := mail.ParseEnhancedCode(r.Status)
+	reply := p.reply(r, status)
+	reply.Text = withoutCodes(reply.Text)
+	return reply
+}
+
+// withoutCodes cuts the codes off that a quoted reply begins with.
+func withoutCodes(text string) string {
+	if code, rest, found := strings.Cut(text, " "); found && len(code) == 3 && strings.Trim(code, "0123456789") == "" {
+		text = rest
+	}
+	code, rest, found := strings.Cut(text, " ")
+	if _, enhanced := mail.ParseEnhancedCode(strings.TrimPrefix(code, "#")); found && enhanced {
+		text = rest
+	}
+	return text
 }

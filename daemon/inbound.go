@@ -1,0 +1,92 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+
+	"github.com/postrider-mta/postrider/daemon/config"
+	"github.com/postrider-mta/postrider/internal/account"
+	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/mta/bounce"
+	"github.com/postrider-mta/postrider/mta/bounce/report"
+	"github.com/postrider-mta/postrider/mta/bounce/verp"
+	"github.com/postrider-mta/postrider/mta/inbound"
+	"github.com/postrider-mta/postrider/mta/submission"
+)
+
+// inboundListener is the certificate's name; no listener of the file has it.
+const inboundListener = "[bounces]"
+
+// startInbound hears what comes back by mail.
+func (d *daemon) startInbound(c *config.Config) error {
+	if len(c.Bounces.Listen) == 0 {
+		return nil
+	}
+	options, err := d.inboundOptions(c)
+	if err != nil {
+		return err
+	}
+	server, err := inbound.New(options)
+	if err != nil {
+		return err
+	}
+	if err := server.Listen(); err != nil {
+		return err
+	}
+	for _, address := range server.Addresses() {
+		d.logger.Info("listening for bounces", "address", address.String())
+	}
+	d.run(part{
+		name: "bounces",
+		serve: func() error {
+			// It may be asked to stop before it comes here.
+			if err := server.Serve(context.Background()); !errors.Is(err, submission.ErrClosed) {
+				return err
+			}
+			return nil
+		},
+		stop: func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, clientGrace)
+			defer cancel()
+			if err := server.Shutdown(ctx); err != nil {
+				// Servers send again what was not acknowledged.
+				d.logger.Warn("taking bounces was cut short", "error", err)
+			}
+			return nil
+		},
+	})
+	return nil
+}
+
+func (d *daemon) inboundOptions(c *config.Config) (inbound.Options, error) {
+	b := &c.Bounces
+	options := inbound.Options{
+		Hostname: c.Hostname, Listen: b.Listen,
+		Codec: verp.New(returnKeys{d.tokens}), Parser: report.New(bounce.New()),
+		Domains: d.accounts.bounceDomain, Tenant: d.accounts.numbered, Complaints: b.Complaints,
+		Origin: d.events.Lookup, Record: d.store.Record, Unsubscribe: d.unsubscribeByMail,
+		Limits: inbound.Limits{
+			Connections: b.Connections, ConnectionsPerIP: b.ConnectionsPerIP, Recipients: b.Recipients,
+			MessageSize: int64(b.MessageSize), Memory: int64(b.DataMemory), PerMinute: b.MessagesPerMinute,
+			Idle: b.IdleTimeout, Session: b.SessionTimeout,
+		},
+		Logger: d.logger, Metrics: d.metrics,
+	}
+	if b.Certificate != "" {
+		options.TLS = d.keys.server(inboundListener)
+	}
+	if b.Postmaster == "" {
+		return options, nil
+	}
+	to, err := mail.ParseAddress(b.Postmaster)
+	options.Postmaster = inbound.Forward{
+		To: to, Tenant: c.Tenants[0].Name, Stream: account.Transactional, MaxAge: c.Queue.MaxAge, Accept: d.store.Accept,
+	}
+	return options, err
+}
+
+// unsubscribeByMail is what the tracker does for those who follow the link.
+func (d *daemon) unsubscribeByMail(ctx context.Context, tenant, stream string, address mail.Address, message string) error {
+	u := &unsubscriber{d.suppress}
+	return u.Unsubscribe(ctx, tenant, stream, address, message, 0)
+}
