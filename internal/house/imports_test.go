@@ -60,7 +60,7 @@ func (r room) testsMay(table map[string]room, name string) bool {
 // forTests are the packages that only tests, and programs beside the house,
 // may import.
 func forTests(name string) bool {
-	return slices.Contains([]string{"internal/testmx", "internal/testacme", "queue/queuetest", "internal/house"}, name)
+	return slices.Contains([]string{"internal/testmx", "internal/testacme", "internal/testdisk", "queue/queuetest", "internal/house"}, name)
 }
 
 // TestTable holds the table itself: a room names only rooms of its floor or

@@ -83,6 +83,7 @@ func rooms() map[string]room {
 		"internal/boltguard":  {1, nil},
 		"internal/datafolder": {1, nil},
 		"internal/testmx":     {1, []string{"internal/mail"}},
+		"internal/testdisk":   {1, nil},
 		"internal/testacme":   {1, nil},
 		"internal/house":      {1, nil},
 	}

@@ -96,7 +96,7 @@ func (c *committer) commit(group []*change) {
 		}
 		return nil
 	})
-	if err == nil && len(w.listed) > 0 {
+	if len(w.listed) > 0 { // also after an error: what was written then may come to count
 		c.store.nowListed(w.listed)
 	}
 	for _, x := range group {
@@ -109,21 +109,17 @@ func (c *committer) close() {
 	c.stopped.Wait()
 }
 
-// update runs fn in a write transaction. After a failure to write the file is
-// opened anew, so that what is believed of it is what it holds.
+// update runs fn in a write transaction. After a failure to write, the file goes
+// on being read: a disk that takes nothing is no reason to mail nobody.
 func (s *Store) update(fn func(*bolt.Tx) error) error {
 	db, err := s.writable()
 	if err != nil {
 		return err
 	}
-	err = asDamage(db.Update(fn))
-	switch {
-	case errors.Is(err, boltguard.ErrDamaged):
+	if err = asDamage(db.Update(fn)); errors.Is(err, boltguard.ErrDamaged) {
 		return s.abandon(err)
-	case err != nil:
-		return s.reopen(err)
 	}
-	return nil
+	return err
 }
 
 // abandon gives up a damaged database: from now on nobody may be mailed.
@@ -148,19 +144,10 @@ func (s *Store) writable() (*boltguard.DB, error) {
 	if errors.Is(fault, ErrDamaged) {
 		return nil, fault
 	}
-	if err := s.reopen(nil); err != nil {
-		return nil, err
-	}
-	return s.db, nil // only the committer and Close change it from here
-}
-
-func (s *Store) reopen(cause error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.db != nil {
-		cause = errors.Join(cause, s.db.Close())
-	}
-	return errors.Join(cause, s.take())
+	err := s.take()
+	return s.db, err
 }
 
 // take opens the file as it is now. The caller holds mu.

@@ -3,51 +3,12 @@ package boltqueue
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/postrider-mta/postrider/internal/testdisk"
 	"github.com/postrider-mta/postrider/queue"
 )
-
-// unwritable lets writes to a file that this process has open fail until back
-// is called. What is mapped of it can be read all the same.
-func unwritable(t *testing.T, path string) (back func()) {
-	t.Helper()
-	const open = "/proc/self/fd"
-	entries, err := os.ReadDir(open)
-	if err != nil {
-		t.Skipf("open files cannot be listed here: %v", err)
-	}
-	for _, entry := range entries {
-		if target, err := os.Readlink(filepath.Join(open, entry.Name())); err != nil || target != path {
-			continue
-		}
-		descriptor, err := strconv.Atoi(entry.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		kept, err := unix.Dup(descriptor)
-		if err != nil {
-			t.Fatal(err)
-		}
-		readOnly, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err := errors.Join(err, unix.Dup3(readOnly, descriptor, unix.O_CLOEXEC), unix.Close(readOnly)); err != nil {
-			t.Fatal(err)
-		}
-		return func() {
-			if err := errors.Join(unix.Dup3(kept, descriptor, unix.O_CLOEXEC), unix.Close(kept)); err != nil {
-				t.Error(err)
-			}
-		}
-	}
-	t.Fatalf("%s is not open", path)
-	return nil
-}
 
 // While queue.db cannot be written, what has left memory is offered when it is
 // due, and when it can be again, so are checkpoints, without a restart.
@@ -71,7 +32,7 @@ func TestUnwritableDatabaseIsRead(t *testing.T) {
 	if n := len(h.store.entries); n > 0 {
 		t.Fatalf("%d are in memory: the test proves nothing", n)
 	}
-	back := unwritable(t, h.store.databasePath())
+	back := testdisk.Unwritable(t, h.store.databasePath())
 	h.accept("new@example.com")
 	failing := func() {
 		if err := h.store.checkpoint(false); err == nil || !errors.Is(h.store.Stats().Fault, err) {
