@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postrider-mta/postrider/daemon/config"
+	"github.com/postrider-mta/postrider/event/stats"
 	"github.com/postrider-mta/postrider/internal/datafolder"
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/privacy/suppress"
@@ -72,6 +73,7 @@ func (d *daemon) startTracker(c *config.Config) error {
 	tracker, err := tracking.New(tracking.Options{
 		Keys: d.tokens, Recorder: d.store, Unsubscriber: &unsubscriber{d.suppress},
 		Logger: d.logger, Registerer: d.metrics, Window: c.Tracking.RecordWindow, RecordFor: c.Tracking.RecordFor,
+		CleanURL: stats.CleanURL,
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())

@@ -40,6 +40,9 @@ const (
 	Unsuppressed Type = "unsuppressed"
 )
 
+// Person stands for a reader as tracking tokens name one: a keyed hash.
+type Person [8]byte
+
 // Event is one thing that happened to one recipient. Its JSON form is a public
 // contract, described in docs/events.md: fields are added, never changed.
 type Event struct {
@@ -83,6 +86,9 @@ type Event struct {
 	URL string `json:"url,omitempty"`
 	// Machine says why a hit is not a person's; empty for a person's.
 	Machine string `json:"machine,omitempty"`
+	// Person is whose hit it is, for those who decide whether it may be
+	// recorded; it is never written down.
+	Person Person `json:"-"`
 }
 
 // TLS is the protection of one connection.

@@ -10,16 +10,16 @@ import (
 
 // click redirects to the target in the token.
 func (t *Tracker) click(w http.ResponseWriter, r *http.Request, sealed string) int {
-	link, err := t.keys.OpenLink(sealed)
+	of, url, err := t.openLink(sealed)
 	if err != nil {
 		return notFound(w)
 	}
-	target, ok := location(link.URL)
+	target, ok := location(url)
 	if !ok {
 		return notFound(w)
 	}
 	if r.Method == http.MethodGet {
-		t.record(event.Clicked, link.Message, link.Index, link.URL)
+		t.record(event.Clicked, of, url)
 	}
 	w.Header()["Location"] = []string{target}
 	w.WriteHeader(http.StatusFound)

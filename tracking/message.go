@@ -28,7 +28,11 @@ func accepted(id [12]byte) time.Time {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(id[:8]) >> 16))
 }
 
-// expired reports a message whose clicks and opens are recorded no more.
-func (t *Tracker) expired(id [12]byte) bool {
-	return t.recordFor > 0 && time.Since(accepted(id)) > t.recordFor
+// expired reports hits that are recorded no more: their message is too old.
+func (o *origin) expired(recordFor time.Duration) bool {
+	since := accepted(o.message)
+	if o.counted != nil {
+		since = end(o.counted.Day)
+	}
+	return recordFor > 0 && time.Since(since) > recordFor
 }

@@ -13,12 +13,14 @@ const pixel = "GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff" +
 
 // open answers with the pixel.
 func (t *Tracker) open(w http.ResponseWriter, r *http.Request, sealed string) int {
-	open, err := t.keys.OpenOpen(sealed)
-	if err != nil {
-		return notFound(w)
-	}
-	if r.Method == http.MethodGet {
-		t.record(event.Opened, open.Message, open.Index, "")
+	of, err := t.openPixel(sealed)
+	switch {
+	case err != nil:
+		if !t.noteOpen(sealed, r.Method == http.MethodGet) {
+			return notFound(w)
+		}
+	case r.Method == http.MethodGet:
+		t.record(event.Opened, of, "")
 	}
 	w.Header().Set("Content-Type", "image/gif")
 	w.Header().Set("Content-Length", strconv.Itoa(len(pixel)))

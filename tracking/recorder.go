@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/postrider-mta/postrider/event"
+	"github.com/postrider-mta/postrider/tracking/token"
 )
 
 const (
@@ -31,14 +32,29 @@ func (r *recorder) newEvent(kind event.Type, message [12]byte, index uint32) eve
 }
 
 // record notes a click or an opening, unless its message is too old.
-func (t *Tracker) record(kind event.Type, message [12]byte, index uint32, url string) {
-	if t.expired(message) {
+func (t *Tracker) record(kind event.Type, of origin, url string) {
+	if of.expired(t.recordFor) {
 		t.metrics.expired.Inc()
 		return
 	}
-	e := t.recorder.newEvent(kind, message, index)
-	e.URL = url
+	e := t.recorder.newEvent(kind, of.message, of.index)
+	e.Person, e.URL = event.Person(of.person), url
+	if of.counted != nil {
+		e = t.countedEvent(e, of.counted)
+	}
 	t.recorder.add(e)
+}
+
+// countedEvent leaves of a hit what is the same for everybody: no message, no
+// time but the day, and of a target what tells of nobody.
+func (t *Tracker) countedEvent(e event.Event, c *token.Counted) event.Event {
+	e.Message, e.Index, e.Person = "", 0, event.Person{}
+	e.Tenant, e.Stream, e.Campaign = c.Tenant, c.Stream, c.Campaign
+	e.Time = e.Time.Truncate(secondsPerDay * time.Second)
+	if e.URL != "" {
+		e.URL = t.cleanURL(e.URL)
+	}
+	return e
 }
 
 // recorder takes events without delay and has one goroutine write them down.

@@ -28,6 +28,12 @@ type Unsubscriber interface {
 	Unsubscribe(ctx context.Context, tenant, stream string, address mail.Address, message string, index int) error
 }
 
+// Openings keeps on which day each person opened something last.
+type Openings interface {
+	// NoteOpen never waits for the disk.
+	NoteOpen(person token.Person, at time.Time)
+}
+
 // Options of a Tracker. Keys, Recorder and Unsubscriber are required.
 type Options struct {
 	Keys         *token.Keyring
@@ -46,6 +52,11 @@ type Options struct {
 	// RecordFor is how long after a message was accepted its clicks and opens
 	// are recorded; zero for ever. Its links work on.
 	RecordFor time.Duration
+	// Openings receives what hygiene pixels tell; nil for nobody.
+	Openings Openings
+	// CleanURL takes out of the target of a click that is only counted what may
+	// tell of one reader; nil takes out all but scheme and host.
+	CleanURL func(target string) string
 }
 
 // ErrOptions is wrapped by the errors of New.
@@ -61,6 +72,8 @@ type Tracker struct {
 	recorder     *recorder
 	page         *page
 	recordFor    time.Duration
+	openings     Openings
+	cleanURL     func(string) string
 	fixed        fixed
 	server       *http.Server
 }
@@ -81,6 +94,9 @@ func New(o Options) (*Tracker, error) {
 	if o.Buffer <= 0 {
 		o.Buffer = 100_000
 	}
+	if o.CleanURL == nil {
+		o.CleanURL = siteOf
+	}
 	page, err := newPage()
 	if err != nil {
 		return nil, fmt.Errorf("unsubscribe page: %w", err)
@@ -92,6 +108,7 @@ func New(o Options) (*Tracker, error) {
 	t := &Tracker{
 		keys: o.Keys, unsubscriber: o.Unsubscriber, logger: o.Logger,
 		metrics: metrics, page: page, recorder: newRecorder(o, metrics), recordFor: o.RecordFor, fixed: newFixed(),
+		openings: o.Openings, cleanURL: o.CleanURL,
 	}
 	t.server = newServer(t, o.Logger)
 	return t, nil

@@ -28,6 +28,12 @@ type Tenant struct {
 	DKIMDomain string `toml:"dkim_domain" is:"domain"`
 	// TrackingURL is the public base of the tenant's tracker.
 	TrackingURL string `toml:"tracking_url" is:"baseurl"`
+	// Measure bounds what is kept of readers, in all streams.
+	Measure string `toml:"measure" oneof:"individual aggregate hygiene none"`
+	// DisplayName is what readers know the tenant by; empty for Name. Language
+	// is theirs where their browsers name none that there are texts in.
+	DisplayName string `toml:"display_name" is:"line"`
+	Language    string `toml:"language" oneof:"en de fr es it"`
 	// MaxMessages and MaxBytes may be waiting, MaxPerHour messages be accepted
 	// in any hour; zero for no limit.
 	MaxMessages int  `toml:"max_messages" min:"0"`
@@ -43,13 +49,19 @@ type Tenant struct {
 	Streams []Stream `toml:"stream"`
 }
 
-func (t *Tenant) setDefaults() { t.DefaultStream, t.TimeZone = transactional, "UTC" }
+func (t *Tenant) setDefaults() {
+	t.DefaultStream, t.TimeZone, t.Measure, t.Language = transactional, "UTC", "individual", "en"
+}
 
 // Stream is one purpose of mail and the rules for it.
 type Stream struct {
 	Name string `toml:"name" is:"name" required:"true"`
 	// Track is what is measured when the message does not say.
 	Track string `toml:"track" oneof:"none opens clicks all"`
+	// Measure bounds what is kept of it, beside what the tenant allows.
+	Measure string `toml:"measure" oneof:"individual aggregate hygiene none"`
+	// DisplayName is what readers know the stream by; empty for Name.
+	DisplayName string `toml:"display_name" is:"line"`
 	// TrackText tracks links in plain text where clicks are tracked.
 	TrackText bool `toml:"track_text"`
 	// UTM are query parameters for the links, name=value pairs with & between
@@ -74,15 +86,15 @@ type Stream struct {
 }
 
 func (s *Stream) setDefaults() {
-	s.Track, s.Weight, s.TLS, s.Suppressed = "none", 1, Inherited, refuseSuppressed
+	s.Track, s.Measure, s.Weight, s.TLS, s.Suppressed = "none", "individual", 1, Inherited, refuseSuppressed
 }
 
 // builtinStreams are what a tenant has without naming them, and the defaults
 // of those that it does name.
 func builtinStreams() []Stream {
 	return []Stream{
-		{Name: transactional, Track: "none", Weight: 4, TLS: Inherited, Suppressed: refuseSuppressed},
-		{Name: marketing, Track: "all", Unsubscribe: true, Weight: 1, TLS: Inherited, Suppressed: refuseSuppressed},
+		{Name: transactional, Track: "none", Measure: "individual", Weight: 4, TLS: Inherited, Suppressed: refuseSuppressed},
+		{Name: marketing, Track: "all", Measure: "individual", Unsubscribe: true, Weight: 1, TLS: Inherited, Suppressed: refuseSuppressed},
 	}
 }
 

@@ -38,6 +38,30 @@ func (d *decoder) message() (id [messageSize]byte) {
 	return id
 }
 
+// person refuses the zero one, which is written by leaving it out.
+func (d *decoder) person() (p Person) {
+	copy(p[:], d.take(personSize))
+	if p == (Person{}) {
+		d.failed = true
+	}
+	return p
+}
+
+// url reads the rest as a target behind the code of its scheme, in the one way
+// in which it is written.
+func (d *decoder) url(code byte) string {
+	prefixes := schemes()
+	if d.failed || int(code) >= len(prefixes) {
+		d.failed = true
+		return ""
+	}
+	url := prefixes[code] + string(d.take(len(d.rest)))
+	if want, _ := scheme(url); want != code || url == "" || len(url) > MaxURL {
+		d.failed = true
+	}
+	return url
+}
+
 func (d *decoder) octet() byte {
 	if b := d.take(1); b != nil {
 		return b[0]
