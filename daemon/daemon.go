@@ -25,6 +25,7 @@ import (
 	"github.com/postrider-mta/postrider/mta/submission"
 	"github.com/postrider-mta/postrider/mta/tlsreport"
 	"github.com/postrider-mta/postrider/privacy"
+	"github.com/postrider-mta/postrider/privacy/consent"
 	"github.com/postrider-mta/postrider/privacy/suppress"
 	"github.com/postrider-mta/postrider/queue/boltqueue"
 	"github.com/postrider-mta/postrider/tracking/token"
@@ -72,6 +73,7 @@ type daemon struct {
 	events     *eventlog.Log
 	statistics *stats.Store
 	suppress   *suppress.Store
+	consents   *consent.Store
 	store      *boltqueue.Store
 	holders    *privacy.Registry
 	engine     *delivery.Engine
@@ -138,6 +140,7 @@ func (d *daemon) start(ctx context.Context) error {
 		{"events", d.startEvents},
 		{"statistics", d.startStatistics},
 		{"suppressions", d.startSuppressions},
+		{"consent", d.startConsent},
 		{"queue", d.startQueue},
 		{"holders of personal data", d.registerHolders},
 		{"retention", d.startRetention},

@@ -24,6 +24,7 @@ func (d *daemon) startDelivery(c *config.Config) error {
 	if err != nil {
 		return err
 	}
+	renderer.readers = d.consents
 	d.engine, err = delivery.New(delivery.Options{
 		Store: d.store, Router: d.router, Shaper: d.shaper,
 		Gate: &gate{d.suppress}, Renderer: renderer, Signer: d.signer,

@@ -11,6 +11,7 @@ import (
 	"github.com/postrider-mta/postrider/internal/account"
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/tracking"
+	"github.com/postrider-mta/postrider/tracking/token"
 )
 
 // reader allows what it is.
@@ -73,6 +74,18 @@ func TestMeasureOfRender(t *testing.T) {
 			t.Errorf("%s: %d failures", name, failures)
 		}
 	}
+}
+
+// trackedLink finds the one that is a click in a message.
+func trackedLink(t *testing.T, keys *token.Keyring, message string) string {
+	t.Helper()
+	for url := range strings.SplitSeq(message, `"`) {
+		if o, err := tracking.OpenURL(keys, url); err == nil && o.Kind == "click" {
+			return url
+		}
+	}
+	t.Fatalf("no link in\n%s", message)
+	return ""
 }
 
 // TestHygieneClicks proves that where clicks alone are asked for and hygiene is

@@ -70,10 +70,14 @@ func (d *daemon) startTracker(c *config.Config) error {
 	if err != nil {
 		return err
 	}
+	recorder, err := newConsenting(d.store, d.consents, d.events.Lookup, d.metrics)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	tracker, err := tracking.New(tracking.Options{
-		Keys: d.tokens, Recorder: d.store, Unsubscriber: &unsubscriber{d.suppress},
+		Keys: d.tokens, Recorder: recorder, Unsubscriber: &unsubscriber{d.suppress},
 		Logger: d.logger, Registerer: d.metrics, Window: c.Tracking.RecordWindow, RecordFor: c.Tracking.RecordFor,
-		CleanURL: stats.CleanURL,
+		CleanURL: stats.CleanURL, Openings: openings{d.consents},
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
