@@ -99,6 +99,7 @@ func (c *committer) commit(group []*change) {
 	if err == nil && len(w.listed) > 0 {
 		c.store.nowListed(w.listed)
 	}
+	c.store.revision.Add(1) // in any case: of what failed it is not known whether it took effect
 	for _, x := range group {
 		x.done <- err
 	}
