@@ -70,12 +70,13 @@ func (d *daemon) startTracker(c *config.Config) error {
 	if err != nil {
 		return err
 	}
+	choices := &chooser{unsubscriber{d.suppress}, d.accounts, d.suppress, d.consents, d.awaitLanding}
 	recorder, err := newConsenting(d.store, d.consents, d.events.Lookup, d.metrics)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	tracker, err := tracking.New(tracking.Options{
-		Keys: d.tokens, Recorder: recorder, Unsubscriber: &unsubscriber{d.suppress},
+		Keys: d.tokens, Recorder: recorder, Unsubscriber: choices, Preferences: choices,
 		Logger: d.logger, Registerer: d.metrics, Window: c.Tracking.RecordWindow, RecordFor: c.Tracking.RecordFor,
 		CleanURL: stats.CleanURL, Openings: openings{d.consents},
 	})

@@ -13,6 +13,7 @@ const (
 	kindClick       = "click"
 	kindOpen        = "open"
 	kindUnsubscribe = "unsubscribe"
+	kindPreferences = "preferences"
 	kindOther       = "other"
 )
 

@@ -52,6 +52,9 @@ type Options struct {
 	// RecordFor is how long after a message was accepted its clicks and opens
 	// are recorded; zero for ever. Its links work on.
 	RecordFor time.Duration
+	// Preferences are what readers choose on the page of choices; nil for no
+	// such page.
+	Preferences Preferences
 	// Openings receives what hygiene pixels tell; nil for nobody.
 	Openings Openings
 	// CleanURL takes out of the target of a click that is only counted what may
@@ -72,6 +75,7 @@ type Tracker struct {
 	recorder     *recorder
 	page         *page
 	recordFor    time.Duration
+	choices      Preferences
 	openings     Openings
 	cleanURL     func(string) string
 	fixed        fixed
@@ -108,7 +112,7 @@ func New(o Options) (*Tracker, error) {
 	t := &Tracker{
 		keys: o.Keys, unsubscriber: o.Unsubscriber, logger: o.Logger,
 		metrics: metrics, page: page, recorder: newRecorder(o, metrics), recordFor: o.RecordFor, fixed: newFixed(),
-		openings: o.Openings, cleanURL: o.CleanURL,
+		choices: o.Preferences, openings: o.Openings, cleanURL: o.CleanURL,
 	}
 	t.server = newServer(t, o.Logger)
 	return t, nil
@@ -157,6 +161,8 @@ func (t *Tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.serve(w, r, kindOpen, strings.TrimSuffix(path[len(openPath):], openSuffix), t.open)
 	case strings.HasPrefix(path, unsubscribePath):
 		t.serve(w, r, kindUnsubscribe, path[len(unsubscribePath):], t.unsubscribe)
+	case strings.HasPrefix(path, preferencesPath):
+		t.serve(w, r, kindPreferences, path[len(preferencesPath):], t.preferences)
 	default:
 		t.metrics.count(kindOther, notFound(w))
 	}
@@ -166,9 +172,9 @@ func (t *Tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type answer func(w http.ResponseWriter, r *http.Request, token string) int
 
 func (t *Tracker) serve(w http.ResponseWriter, r *http.Request, kind, token string, do answer) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead && (r.Method != http.MethodPost || kind != kindUnsubscribe) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && (r.Method != http.MethodPost || !takesPosts(kind)) {
 		allow := "GET, HEAD"
-		if kind == kindUnsubscribe {
+		if takesPosts(kind) {
 			allow += ", POST"
 		}
 		w.Header().Set("Allow", allow)
@@ -177,6 +183,9 @@ func (t *Tracker) serve(w http.ResponseWriter, r *http.Request, kind, token stri
 	}
 	t.metrics.count(kind, do(w, r, token))
 }
+
+// takesPosts reports kinds whose pages have forms.
+func takesPosts(kind string) bool { return kind == kindUnsubscribe || kind == kindPreferences }
 
 // fixed are the values of the header fields of every answer, made once. Nobody
 // changes them: an answer may only put others in their place.
