@@ -17,9 +17,9 @@ import (
 
 const (
 	leavers      = 4
-	leaverMails  = 60
-	mixedReaders = 100
-	fillerMails  = 94
+	leaverMails  = 150
+	mixedReaders = 10
+	fillerMails  = 99
 	fillerOf     = 1000
 	// owed is what is queued when sending begins.
 	owed = leaverMails*mixedReaders + fillerMails*fillerOf
@@ -60,7 +60,7 @@ func TestNoMailAfterUnsubscribing(t *testing.T) {
 		if _, err := fmt.Sscanf(m.Recipients[0].Address, "leaver%d@", &n); err == nil && all[n].arrive(m) == 5+n {
 			ready <- n
 		}
-		time.Sleep(2 * time.Millisecond) // so that some always wait behind others
+		time.Sleep(20 * time.Millisecond) // so that some always wait behind others
 		return nil
 	}})
 	w.start(settings{rest: dropping, delivery: "connections_per_site = 8\n"})
@@ -128,8 +128,8 @@ func (w *world) handLeavers() {
 		to := make([]string, size)
 		for i := range to {
 			to[i] = fmt.Sprintf("r%d-%d@reader.example", n, i)
-			if place := mixedReaders / leavers; n < leaverMails && i%place == place/2 {
-				to[i] = fmt.Sprintf("leaver%d@reader.example", i/place)
+			if n < leaverMails && i%2 == 1 && i/2 < leavers {
+				to[i] = fmt.Sprintf("leaver%d@reader.example", i/2)
 			}
 		}
 		if _, err := c.send(sender, to, message); err != nil {
