@@ -17,8 +17,10 @@ func TestConsentDesk(t *testing.T) {
 	ctx, client := context.Background(), s.client()
 	who := api.ConsentSelector{Tenant: "default", Address: "reader@example.net"}
 	for _, wrong := range []api.Consent{
-		{Tenant: "nobody", Address: who.Address, Measure: "none"}, {Tenant: "default", Address: "reader", Measure: "none"},
-		{Tenant: "default", Address: who.Address, Measure: "some"}, {Tenant: "default", Address: who.Address, Measure: "none", By: "reader"},
+		{Tenant: "nobody", Address: who.Address, Measure: "none"},
+		{Tenant: "default", Address: "reader", Measure: "none"},
+		{Tenant: "default", Address: who.Address, Measure: "some"},
+		{Tenant: "default", Address: who.Address, Measure: "none", By: "reader"},
 	} {
 		if _, err := client.SetConsent(ctx, wrong); err == nil {
 			t.Errorf("took %+v", wrong)
