@@ -16,7 +16,8 @@ var ErrURL = errors.New("no tracked link")
 
 // Opened is what a tracked URL holds.
 type Opened struct {
-	// Kind is click, open or unsubscribe.
+	// Kind is click, open, unsubscribe or preferences; the last two have the same
+	// token.
 	Kind string
 	// Host is the tracker's, in lower case, with its port.
 	Host string
@@ -49,7 +50,7 @@ func OpenURL(keys *token.Keyring, address string) (Opened, error) {
 	o := Opened{Host: strings.ToLower(u.Host)}
 	sealed := ""
 	if o.Kind, sealed = split(u.Path); o.Kind == "" {
-		return Opened{}, fmt.Errorf("%w: its path has none of %s, %s and %s", ErrURL, clickPath, openPath, unsubscribePath)
+		return Opened{}, fmt.Errorf("%w: its path has none of %s, %s, %s and %s", ErrURL, clickPath, openPath, unsubscribePath, preferencesPath)
 	}
 	var ok bool
 	if o.Key, ok = token.KeyOf(sealed); !ok {
@@ -68,6 +69,7 @@ func OpenURL(keys *token.Keyring, address string) (Opened, error) {
 func split(path string) (kind, sealed string) {
 	kinds := []struct{ kind, prefix, suffix string }{
 		{kindClick, clickPath, ""}, {kindOpen, openPath, openSuffix}, {kindUnsubscribe, unsubscribePath, ""},
+		{kindPreferences, preferencesPath, ""},
 	}
 	for _, k := range kinds {
 		if at := strings.LastIndex(path, k.prefix); at >= 0 {

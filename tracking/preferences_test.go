@@ -193,6 +193,9 @@ func TestUnsubscribePageLeadsToChoices(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if o, err := tracking.OpenURL(keyring(t), page); err != nil || o.Kind != "preferences" || o.Address != "jane@example.com" {
+			t.Errorf("holds %+v, %v", o, err)
+		}
 		if to, err := base.Parse(link); err != nil || to.String() != page {
 			t.Errorf("leads to %v, %v, not to %s", to, err, page)
 		}

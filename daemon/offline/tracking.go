@@ -151,7 +151,7 @@ func replaceFile(path string, content []byte, old *os.File) error {
 
 // TrackedLink is what a tracked URL holds.
 type TrackedLink struct {
-	// Kind is click, open or unsubscribe.
+	// Kind is click, open, unsubscribe or preferences.
 	Kind string `json:"kind"`
 	// Key is the id of the key it was made with; Active is that of new links.
 	Key    token.ID `json:"key"`
@@ -160,7 +160,7 @@ type TrackedLink struct {
 	Tracker string   `json:"tracker"`
 	Tenants []string `json:"tenants"`
 	// Measure is what a hit leaves behind: individual, aggregate or hygiene;
-	// empty for an unsubscription.
+	// empty for what is not measured.
 	Measure string `json:"measure,omitempty"`
 	// Message and Index name the recipient, Accepted when the message came.
 	// Aggregate and hygiene links have no message, and the day alone.
@@ -210,7 +210,7 @@ func trackedLink(c *config.Config, keys *token.Keyring, o tracking.Opened, now t
 	l := TrackedLink{
 		Kind: o.Kind, Key: o.Key, Active: keys.Active(), Tracker: o.Host, Tenants: tenantsOf(c, o.Host),
 		Measure: o.Measure, Index: o.Index, Accepted: o.Accepted.UTC(),
-		Recorded: o.Kind == "unsubscribe" || c.Tracking.RecordFor == 0 || now.Sub(o.Accepted) <= c.Tracking.RecordFor,
+		Recorded: o.Measure == "" || c.Tracking.RecordFor == 0 || now.Sub(o.Accepted) <= c.Tracking.RecordFor,
 		Target:   o.Target, Tenant: o.Tenant, Stream: o.Stream, Campaign: o.Campaign, Address: o.Address,
 	}
 	if o.Measure == "" || o.Measure == account.MeasureIndividual.String() {
