@@ -82,24 +82,26 @@ func (s *Store) flush() error {
 		}
 		return nil
 	})
-	if err != nil {
-		s.giveBack(taken)
-	}
+	s.written(err)
 	return err
 }
 
 func (s *Store) take() map[Person]day {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	taken := s.waiting
-	s.waiting = map[Person]day{}
-	return taken
+	s.writing, s.waiting = s.waiting, map[Person]day{}
+	return s.writing
 }
 
-// giveBack has days wait on that could not be written.
-func (s *Store) giveBack(taken map[Person]day) {
+// written forgets the days that were, and has them wait on after an error.
+func (s *Store) written(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	taken := s.writing
+	s.writing = nil
+	if err == nil {
+		return
+	}
 	for p, d := range taken {
 		if !s.forbids(p) {
 			s.waiting[p] = max(s.waiting[p], d)
@@ -123,7 +125,7 @@ func (s *Store) LastOpen(tenant string, a mail.Address) (on time.Time, known boo
 
 func (s *Store) lastOpen(p Person) (d day, known bool, err error) {
 	s.mu.RLock()
-	d = s.waiting[p]
+	d = max(s.waiting[p], s.writing[p])
 	s.mu.RUnlock()
 	err = s.view(func(tx *bolt.Tx) error {
 		d = max(d, readDay(tx.Bucket([]byte(openingsBucket)).Get(p[:])))

@@ -72,8 +72,9 @@ type Store struct {
 	mu sync.RWMutex
 	// limits are what persons allow who do not allow everything.
 	limits map[Person]account.Measure
-	// waiting are openings that are not written yet.
-	waiting map[Person]day
+	// waiting are openings that are not written yet, writing those that are being
+	// written.
+	waiting, writing map[Person]day
 	// fault is why nothing can be asked any more.
 	fault error
 

@@ -312,3 +312,45 @@ func TestOpenErrors(t *testing.T) {
 		t.Errorf("damaged: %v", err)
 	}
 }
+
+// TestDamageWhileRunning proves that once the file has gone bad nobody is
+// measured, whatever was said.
+func TestDamageWhileRunning(t *testing.T) {
+	path := file(t)
+	s := open(t, path)
+	set(t, s, "joe@example.com", consent.Reader, account.MeasureNone)
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, make([]byte, len(raw)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err = s.Set(t.Context(), consent.Record{Tenant: "shop", Address: address(t, "ann@example.com"), By: consent.Reader, Time: time.Now()})
+	if !errors.Is(err, consent.ErrDamaged) {
+		t.Errorf("set: %v", err)
+	}
+	for _, who := range []string{"joe@example.com", "nobody@example.com"} {
+		if m, err := s.Allowed("shop", address(t, who)); m != account.MeasureNone || !errors.Is(err, consent.ErrDamaged) {
+			t.Errorf("%s: %v, %v", who, m, err)
+		}
+	}
+	if s.Unlimited() {
+		t.Error("nobody forbids anything in a damaged store")
+	}
+}
+
+// TestErasureOfTheUnknown proves that who was erased is not measured although
+// nothing was known of them, and that Remove lifts it.
+func TestErasureOfTheUnknown(t *testing.T) {
+	s := open(t, file(t))
+	jane := person.Subject{Tenant: "shop", Address: address(t, "jane@example.com")}
+	if n, err := s.Erase(t.Context(), jane); n != 0 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	allows(t, s, "shop", "jane@example.com", account.MeasureNone)
+	if removed, err := s.Remove(t.Context(), "shop", jane.Address, consent.Erased); err != nil || !removed {
+		t.Errorf("%v, %v", removed, err)
+	}
+	allows(t, s, "shop", "jane@example.com", account.MeasureIndividual)
+}
