@@ -68,7 +68,9 @@ func OpenURL(keys *token.Keyring, address string) (Opened, error) {
 // split finds the kind and the token at the end of a path.
 func split(path string) (kind, sealed string) {
 	kinds := []struct{ kind, prefix, suffix string }{
-		{kindClick, clickPath, ""}, {kindOpen, openPath, openSuffix}, {kindUnsubscribe, unsubscribePath, ""},
+		{kindClick, clickPath, ""},
+		{kindOpen, openPath, openSuffix},
+		{kindUnsubscribe, unsubscribePath, ""},
 		{kindPreferences, preferencesPath, ""},
 	}
 	for _, k := range kinds {
