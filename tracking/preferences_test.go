@@ -3,7 +3,9 @@ package tracking_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"slices"
@@ -232,4 +234,37 @@ func TestTexts(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzChoices proves that whatever is sent to the page of choices, nothing is
+// done that is not on it, and that an answer is a page in a language there is.
+func FuzzChoices(f *testing.F) {
+	c := &chosen{now: acme()}
+	tracker := newTracker(f, &store{}, func(o *tracking.Options) { o.Preferences = c })
+	f.Cleanup(func() { tracker.Shutdown(context.Background()) })
+	l := links(f, "https://t.example")
+	page := strings.Replace(must(f)(l.UnsubscribeURL(message(), 0, "acme", "marketing", address(f)))[len("https://t.example"):], "/u/", "/p/", 1)
+	f.Add("POST", "choice=leave&stream=marketing", "de;q=0.5, fr")
+	f.Add("POST", "choice=leave_all&choice=return&stream=%zz", "*")
+	f.Add("GET", "", "x-klingon;q=1,,-;q=é")
+	f.Fuzz(func(t *testing.T, method, body, accept string) {
+		c.made = nil
+		r := httptest.NewRequest("GET", page, io.NopCloser(strings.NewReader(body)))
+		r.Method = method
+		r.Header["Content-Type"], r.Header["Accept-Language"] = []string{"application/x-www-form-urlencoded"}, []string{accept}
+		w := httptest.NewRecorder()
+		tracker.ServeHTTP(w, r)
+		if language := w.Header().Get("Content-Language"); w.Code != http.StatusMethodNotAllowed && !slices.Contains([]string{"en", "de", "fr", "es", "it"}, language) {
+			t.Fatalf("%d in %q", w.Code, language)
+		}
+		if len(c.made) > 0 && method != http.MethodPost {
+			t.Fatalf("%s did %+v", method, c.made)
+		}
+		for _, x := range c.made {
+			one := x.Do == tracking.Leave || x.Do == tracking.Return
+			if x.Tenant != "acme" || x.Address.String() != "jane@example.com" || one != (x.Stream == "marketing" || x.Stream == "digest") {
+				t.Fatalf("did %+v", x)
+			}
+		}
+	})
 }
