@@ -136,11 +136,11 @@ func (e *environment) printConsents(all []api.Consent) error {
 			}
 			continue
 		}
-		who := "<" + c.Address + ">"
+		who, by := "<"+c.Address+">", "by the "+c.By
 		if c.Address == "" {
-			who = "(erased)"
+			who, by = "(erased)", "by an erasure"
 		}
-		fmt.Fprintf(e.out, "%s  %s  %s, by the %s, %s\n", who, c.Tenant, c.Measure, c.By, ago(c.Time, now))
+		fmt.Fprintf(e.out, "%s  %s  %s, %s, %s\n", who, c.Tenant, c.Measure, by, ago(c.Time, now))
 	}
 	return nil
 }
