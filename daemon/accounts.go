@@ -123,7 +123,13 @@ func makeTenant(c *config.Config, t config.Tenant) (account.Tenant, error) {
 		DefaultStream: t.DefaultStream,
 		HideClient:    t.HideClient,
 		TrackingURL:   t.TrackingURL,
+		DisplayName:   t.DisplayName,
+		Language:      t.Language,
 		Quota:         account.Quota{Messages: int64(t.MaxMessages), Bytes: int64(t.MaxBytes), PerHour: t.MaxPerHour},
+	}
+	var err error
+	if tenant.Measure, err = account.ParseMeasure(t.Measure); err != nil {
+		return tenant, err
 	}
 	for _, p := range c.Pools {
 		if len(p.Tenants) == 0 || slices.Contains(p.Tenants, t.Name) {
@@ -174,7 +180,7 @@ func makeTenant(c *config.Config, t config.Tenant) (account.Tenant, error) {
 			return tenant, fmt.Errorf("stream %s: %w", s.Name, err)
 		}
 		tenant.Streams[s.Name] = account.Stream{
-			Name: s.Name, Track: measured.Track, UTM: measured.UTM, UTMHosts: measured.UTMHosts, Unsubscribe: s.Unsubscribe, MaxAge: age, Weight: s.Weight, Windows: windows,
+			Name: s.Name, DisplayName: s.DisplayName, Track: measured.Track, Measure: measured.Measure, UTM: measured.UTM, UTMHosts: measured.UTMHosts, Unsubscribe: s.Unsubscribe, MaxAge: age, Weight: s.Weight, Windows: windows,
 			TLS: floor, Notices: notices, Checks: checks, MaxSize: int64(s.MaxSize), DropSuppressed: s.Suppressed == config.DropSuppressed, Rates: rateRules(s), VERP: s.VERP,
 		}
 	}
@@ -194,6 +200,9 @@ func makeMeasured(s config.Stream) (account.Stream, error) {
 	var stream account.Stream
 	var err error
 	if stream.Track, err = account.ParseTrack(s.Track); err != nil {
+		return stream, err
+	}
+	if stream.Measure, err = account.ParseMeasure(s.Measure); err != nil {
 		return stream, err
 	}
 	if s.TrackText {

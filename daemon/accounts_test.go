@@ -62,7 +62,7 @@ func TestAccounts(t *testing.T) {
 	if !ok || shop.DKIMDomain != "shop.example" || !shop.HideClient || shop.DefaultStream != "digest" || shop.TrackingURL != "https://t.example.com" {
 		t.Errorf("%+v", shop)
 	}
-	digest := account.Stream{Name: "digest", Track: account.TrackClicks, Unsubscribe: true, MaxAge: time.Hour, Weight: 3, VERP: true, Rates: account.RateRules{Action: "hold"}}
+	digest := account.Stream{Name: "digest", Track: account.TrackClicks, Measure: account.MeasureIndividual, Unsubscribe: true, MaxAge: time.Hour, Weight: 3, VERP: true, Rates: account.RateRules{Action: "hold"}}
 	if got := shop.Streams["digest"]; !got.Windows.Opens(time.Now()).IsZero() {
 		t.Errorf("a stream without windows opens %v", got.Windows.Opens(time.Now()))
 	} else if got.Windows = (window.Windows{}); !reflect.DeepEqual(got, digest) {

@@ -16,7 +16,7 @@ import (
 func (d *daemon) startAdmin(c *config.Config) error {
 	server := admin.New(admin.Options{
 		Store: releasing{d.store, d.rates}, Events: d.events, Privacy: d.holders, Delivery: explainer{d}, Suppressions: &suppressions{d.suppress, d.store.Record, d.accounts.has},
-		Statistics: statistician{d}, Rates: rateTeller{d}, TrackingDomains: d.trackingDomains, Send: d.send, Reload: d.reload,
+		Consents: &consentDesk{d.consents, d.accounts.has}, Statistics: statistician{d}, Rates: rateTeller{d}, TrackingDomains: d.trackingDomains, Send: d.send, Reload: d.reload,
 		Ready:    func() error { return d.store.Stats().Fault },
 		Gatherer: d.metrics, Version: d.options.Version, Started: d.started, Logger: d.logger,
 	})

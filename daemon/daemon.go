@@ -26,6 +26,7 @@ import (
 	"github.com/postrider-mta/postrider/mta/submission"
 	"github.com/postrider-mta/postrider/mta/tlsreport"
 	"github.com/postrider-mta/postrider/privacy"
+	"github.com/postrider-mta/postrider/privacy/consent"
 	"github.com/postrider-mta/postrider/privacy/suppress"
 	"github.com/postrider-mta/postrider/queue/boltqueue"
 	"github.com/postrider-mta/postrider/tracking/certificate"
@@ -83,6 +84,7 @@ type daemon struct {
 	events     *eventlog.Log
 	statistics *stats.Store
 	suppress   *suppress.Store
+	consents   *consent.Store
 	store      *boltqueue.Store
 	// rates is nil where they are not watched.
 	rates      *watch.Watcher
@@ -151,6 +153,7 @@ func (d *daemon) start(ctx context.Context) error {
 		{"events", d.startEvents},
 		{"statistics", d.startStatistics},
 		{"suppressions", d.startSuppressions},
+		{"consent", d.startConsent},
 		{"queue", d.startQueue},
 		{"rates", d.startRates},
 		{"holders of personal data", d.registerHolders},

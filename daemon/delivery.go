@@ -35,6 +35,7 @@ func (d *daemon) startDelivery(c *config.Config) error {
 		logger: d.logger, failures: renderer.failures,
 	}
 	renderer.unsubscribeAddress = returning.unsubscribeAddress
+	renderer.readers = d.consents
 	d.engine, err = delivery.New(delivery.Options{
 		Store: d.store, Router: d.router, Shaper: d.shaper,
 		Gate: &gate{d.suppress}, Renderer: returning, Signer: d.signer, Notifier: notices,

@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/postrider-mta/postrider/daemon/config"
-	"github.com/postrider-mta/postrider/internal/account"
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/mta/submission"
 	"github.com/postrider-mta/postrider/queue"
@@ -44,7 +43,9 @@ type DryRun struct {
 	Tracker string `json:"tracker,omitempty"`
 	// Track is what is measured, in words; UTM the parameters of links.
 	Track string `json:"track"`
-	UTM   string `json:"utm,omitempty"`
+	// Measure is what may be kept of it, short of what the reader allows.
+	Measure string `json:"measure"`
+	UTM     string `json:"utm,omitempty"`
 	// Submitted and Sent are sizes in octets; the first is of the message as it
 	// was accepted, with its new header fields.
 	Submitted int          `json:"submitted_octets"`
@@ -172,9 +173,11 @@ func render(c *config.Config, directory *accounts, s *queue.Submission) (*DryRun
 		return nil, err
 	}
 	w := r.wishes(m)
+	run.Measure = w.measure.String()
+	w.person = token.Person{1} // stands for the reader's, so that links have their length
 	run.Tracker = w.base
 	switch {
-	case w.base == "" && (w.track != account.TrackNone || w.unsubscribe):
+	case w.base == "" && (w.measured() || w.unsubscribe):
 		run.Note = "the tenant has no tracking URL: nothing is measured and no List-Unsubscribe added"
 	case !w.personal() && len(w.utm) == 0:
 		run.Note = "nothing is measured in this stream, and the message does not ask for it"
@@ -215,7 +218,7 @@ func (r *DryRun) render(options tracking.RenderOptions) error {
 		r.Links = []DryRunLink{}
 	}
 	if rendered.Pixel {
-		if r.Pixel, err = options.Links.PixelURL(options.Message, options.Index); err != nil {
+		if r.Pixel, err = options.PixelURL(); err != nil {
 			return err
 		}
 	}

@@ -23,6 +23,9 @@ func (g *gate) Admit(_ context.Context, d *queue.Delivery) (delivery.Verdict, er
 	return delivery.Verdict{Drop: true, Reason: "suppressed: " + suppressionReason(&entry)}, nil
 }
 
+// Revision implements delivery.Gate.
+func (g *gate) Revision() uint64 { return g.suppressions.Revision() }
+
 // suppressionReason says why in words that the tenant may read: what another
 // tenant or the operator knows of an address is not told.
 func suppressionReason(e *suppress.Entry) string {

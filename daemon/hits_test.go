@@ -60,8 +60,9 @@ func TestTooSoonOfTheConfiguration(t *testing.T) {
 	for soon, want := range map[time.Duration]hit.Reason{0: hit.Human, time.Minute: hit.TooSoon} {
 		c.Tracking.TooSoon = soon
 		hits := newClassifier(c)
-		hits.Delivered([]hit.Delivery{{Time: time.Now()}})
-		waiting := []hit.Hit{{Kind: hit.Click, Time: time.Now()}}
+		reader := hit.Recipient{Index: 1}
+		hits.Delivered([]hit.Delivery{{Recipient: reader, Time: time.Now()}})
+		waiting := []hit.Hit{{Kind: hit.Click, Recipient: reader, Time: time.Now()}}
 		if hits.Sift(waiting); waiting[0].Machine != want {
 			t.Errorf("too_soon %v: %q", soon, waiting[0].Machine)
 		}

@@ -12,7 +12,7 @@ import (
 // are walked: what keeps mail from being sent comes first. A store that is not
 // here is one that erasure forgets.
 func (d *daemon) personal() []privacy.Holder {
-	return []privacy.Holder{d.suppress, d.store, d.events, d.statistics, d.rates}
+	return []privacy.Holder{d.suppress, d.consents, d.store, d.events, d.statistics, d.rates}
 }
 
 func (d *daemon) registerHolders(*config.Config) error {

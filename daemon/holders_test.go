@@ -62,7 +62,7 @@ func TestHoldersAreFound(t *testing.T) {
 // TestHoldersAreWalked proves that each is reached by name.
 func TestHoldersAreWalked(t *testing.T) {
 	d, _ := newSite(t, basic).started()
-	if got := d.holders.Names(); !slices.Equal(got, []string{"suppressions", "queue", "events", "statistics", "rates"}) {
+	if got := d.holders.Names(); !slices.Equal(got, []string{"suppressions", "consent", "queue", "events", "statistics", "rates"}) {
 		t.Errorf("walks %v", got)
 	}
 	if _, err := d.holders.Expire(context.Background(), d.started); err != nil {

@@ -20,6 +20,8 @@ import (
 // itself ask for.
 type renderer struct {
 	accounts account.Directory
+	// readers know what each reader allows; nil where nobody is asked.
+	readers  readers
 	keys     *token.Keyring
 	logger   *slog.Logger
 	failures *prometheus.CounterVec
@@ -45,9 +47,13 @@ func newRenderer(accounts account.Directory, keys *token.Keyring, logger *slog.L
 
 // wishes are what is to be put into a message.
 type wishes struct {
-	base        string
-	track       account.Track
+	base  string
+	track account.Track
+	// measure is what may be kept of what track asks for.
+	measure     account.Measure
 	unsubscribe bool
+	// person is the reader's name in tokens; the zero one where there is none.
+	person token.Person
 	// utm and utmHosts are for everybody alike.
 	utm      account.UTM
 	utmHosts []mail.Domain
@@ -55,7 +61,7 @@ type wishes struct {
 
 // personal wishes make each recipient's message another one.
 func (w wishes) personal() bool {
-	return w.base != "" && (w.track != account.TrackNone || w.unsubscribe)
+	return w.base != "" && (w.measured() || w.unsubscribe)
 }
 
 // wishes fails closed: a tenant or a stream that is gone measures nobody.
@@ -68,7 +74,10 @@ func (r *renderer) wishes(m *queue.Message) wishes {
 	if !ok {
 		return wishes{}
 	}
-	w := wishes{base: tenant.TrackingURL, track: m.Track, unsubscribe: stream.Unsubscribe, utmHosts: stream.UTMHosts}
+	w := wishes{
+		base: tenant.TrackingURL, track: m.Track, unsubscribe: stream.Unsubscribe, utmHosts: stream.UTMHosts,
+		measure: tenant.Measure.Within(stream.Measure).Within(m.Measure),
+	}
 	if m.UTM == "" {
 		return w
 	}
@@ -89,7 +98,7 @@ func (r *renderer) Shared(m *queue.Message) bool {
 // Render implements delivery.Renderer. Whatever goes wrong, the message goes
 // out as it was handed in, and is counted.
 func (r *renderer) Render(ctx context.Context, d *queue.Delivery, body []byte) (delivery.Rendered, error) {
-	wishes := r.answered(ctx, r.wishes(d.Message))
+	wishes := r.answered(ctx, r.heed(r.wishes(d.Message), d))
 	if !wishes.personal() && len(wishes.utm) == 0 {
 		return delivery.Rendered{Message: body}, nil
 	}
@@ -144,7 +153,7 @@ func (w wishes) options(d *queue.Delivery, keys *token.Keyring) (tracking.Render
 	if !w.personal() {
 		return o, nil
 	}
-	o.Opens, o.Clicks, o.Text = w.track&account.TrackOpens != 0, w.track&account.TrackClicks != 0, w.track&account.TrackText != 0
+	w.measuring(&o, d.Message.Campaign)
 	o.Unsubscribe = w.unsubscribe
 	var err error
 	o.Links, err = tracking.NewLinks(w.base, keys)

@@ -30,7 +30,7 @@ func address(t *testing.T, text string) mail.Address {
 func owed(t *testing.T, tenant, stream string, track account.Track) *queue.Delivery {
 	return &queue.Delivery{
 		Message: &queue.Message{
-			ID: queue.NewID(time.Now()), Tenant: tenant, Stream: stream, Track: track,
+			ID: queue.NewID(time.Now()), Tenant: tenant, Stream: stream, Track: track, Measure: account.MeasureIndividual,
 			Envelope: mail.Envelope{From: address(t, "shop@shop.example")},
 		},
 		Recipient: mail.Recipient{Address: address(t, "reader@example.net")},
@@ -45,9 +45,9 @@ func tenants(t account.Tenant) *accounts {
 }
 
 func shop(url string) account.Tenant {
-	return account.Tenant{Name: "shop", TrackingURL: url, Streams: map[string]account.Stream{
-		account.Marketing:     {Name: account.Marketing, Unsubscribe: true},
-		account.Transactional: {Name: account.Transactional},
+	return account.Tenant{Name: "shop", TrackingURL: url, Measure: account.MeasureIndividual, Streams: map[string]account.Stream{
+		account.Marketing:     {Name: account.Marketing, Measure: account.MeasureIndividual, Unsubscribe: true},
+		account.Transactional: {Name: account.Transactional, Measure: account.MeasureIndividual},
 	}}
 }
 

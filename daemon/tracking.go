@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postrider-mta/postrider/daemon/config"
+	"github.com/postrider-mta/postrider/event/stats"
 	"github.com/postrider-mta/postrider/internal/datafolder"
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/privacy/suppress"
@@ -73,11 +74,17 @@ func (d *daemon) startTracker(c *config.Config) error {
 	if err != nil {
 		return err
 	}
+	choices := &chooser{unsubscriber{d.suppress}, d.accounts, d.suppress, d.consents, d.awaitLanding}
+	recorder, err := newConsenting(d.store, d.consents, d.events.Lookup, d.metrics)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	tracker, err := tracking.New(tracking.Options{
-		Keys: d.tokens, Recorder: d.store, Unsubscriber: &unsubscriber{d.suppress},
+		Keys: d.tokens, Recorder: recorder, Unsubscriber: choices, Preferences: choices,
 		Logger: d.logger, Registerer: d.metrics, Window: c.Tracking.RecordWindow, RecordFor: c.Tracking.RecordFor,
 		Classifier: d.hits, IgnoreSignals: !c.Tracking.RespectSignals,
 		TrustedProxies: c.Tracking.TrustedProxies, Limits: trackingLimits(&c.Tracking), TLS: secured.config,
+		CleanURL: stats.CleanURL, Openings: openings{d.consents},
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())

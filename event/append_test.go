@@ -20,6 +20,9 @@ func anyEvent(t *rapid.T) event.Event {
 	v := reflect.ValueOf(&e).Elem()
 	for i := range v.NumField() {
 		field := v.Field(i)
+		if v.Type().Field(i).Tag.Get("json") == "-" {
+			continue
+		}
 		switch field.Interface().(type) {
 		case time.Time:
 			field.Set(reflect.ValueOf(anyTime(t)))

@@ -43,6 +43,9 @@ const (
 	RateExceeded Type = "rate_exceeded"
 )
 
+// Person stands for a reader as tracking tokens name one: a keyed hash.
+type Person [8]byte
+
 // Event is one thing that happened, to one recipient but for RateExceeded. Its JSON form is a public
 // contract, described in docs/events.md: fields are added, never changed.
 type Event struct {
@@ -88,6 +91,9 @@ type Event struct {
 	Machine string `json:"machine,omitempty"`
 	// Rate is the share of RateExceeded.
 	Rate *Rate `json:"rate,omitempty"`
+	// Person is whose hit it is, for those who decide whether it may be
+	// recorded; it is never written down.
+	Person Person `json:"-"`
 }
 
 // Rate is a share of the mail that passed a threshold. What it is a share of,

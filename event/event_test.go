@@ -98,7 +98,7 @@ func TestShape(t *testing.T) {
 	e := full()
 	value := reflect.ValueOf(e)
 	for i := range value.NumField() {
-		if value.Field(i).IsZero() {
+		if value.Field(i).IsZero() && value.Type().Field(i).Tag.Get("json") != "-" {
 			t.Errorf("%s is not in the golden event", value.Type().Field(i).Name)
 		}
 	}
@@ -168,7 +168,9 @@ func TestPageDocumentsEveryField(t *testing.T) {
 	shape := reflect.TypeFor[event.Event]()
 	for i := range shape.NumField() {
 		name, _, _ := strings.Cut(shape.Field(i).Tag.Get("json"), ",")
-		want = append(want, name)
+		if name != "-" {
+			want = append(want, name)
+		}
 	}
 	if !slices.Equal(documented, want) {
 		t.Errorf("documented are %q, want %q", documented, want)

@@ -31,6 +31,9 @@ type Message struct {
 	Pool string
 	// Track is what the submitter asked to measure.
 	Track account.Track
+	// Measure bounds what may be kept of it, beside what tenant, stream and
+	// reader allow.
+	Measure account.Measure
 	// UTM are query parameters to add to its links, name=value pairs with &
 	// between them, percent-encoded; empty for none.
 	UTM string

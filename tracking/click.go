@@ -10,15 +10,15 @@ import (
 
 // click redirects to the target in the token.
 func (t *Tracker) click(w http.ResponseWriter, r *http.Request, sealed string) int {
-	link, err := t.keys.OpenLink(sealed)
+	of, url, err := t.openLink(sealed)
 	if err != nil {
 		return notFound(w)
 	}
-	target, ok := location(link.URL)
+	target, ok := location(url)
 	if !ok {
 		return notFound(w)
 	}
-	t.record(r, hit.Hit{Kind: hit.Click, Recipient: hit.Recipient{Message: link.Message, Index: link.Index}, URL: link.URL})
+	t.record(r, hit.Click, of, url)
 	w.Header()["Location"] = []string{target}
 	w.WriteHeader(http.StatusFound)
 	return http.StatusFound

@@ -199,6 +199,7 @@ func (s *site) do(t *testing.T, method, url, contentType, body string) response 
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.Header.Set("User-Agent", firefox)
 	if contentType != "" {
 		r.Header.Set("Content-Type", contentType)
 	}

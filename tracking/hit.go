@@ -7,17 +7,28 @@ import (
 	"github.com/postrider-mta/postrider/tracking/hit"
 )
 
-// record notes a click or an opening, unless its message is too old or the
-// reader asked not to be tracked.
-func (t *Tracker) record(r *http.Request, h hit.Hit) {
-	h.Time = time.Now()
+// record notes a click or an opening, if it may be.
+func (t *Tracker) record(r *http.Request, kind hit.Kind, of origin, url string) {
+	now := time.Now()
+	if !t.heard(r, of.since(), now) {
+		return
+	}
+	t.recorder.addHit(hit.Hit{
+		Kind: kind, Machine: t.classifier.Request(kind, r, t.client(r)),
+		Recipient: hit.Recipient{Message: of.message, Index: of.index}, URL: url, Time: now,
+	}, of)
+}
+
+// heard reports whether a hit on a message of a time may be kept: not if that is
+// too long ago, or if the reader asked not to be tracked.
+func (t *Tracker) heard(r *http.Request, since, now time.Time) bool {
 	switch {
-	case t.expired(h.Recipient.Message, h.Time):
+	case t.recordFor > 0 && now.Sub(since) > t.recordFor:
 		t.metrics.expired.Inc()
+		return false
 	case !t.ignoreSignals && hit.OptedOut(r.Header):
 		t.metrics.optedOut.Inc()
-	default:
-		h.Machine = t.classifier.Request(h.Kind, r, t.client(r))
-		t.recorder.addHit(h)
+		return false
 	}
+	return true
 }

@@ -6,8 +6,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/tracking/token"
 )
 
 // TestLengths holds the table of docs/tracking.md to what links are: the three
@@ -18,22 +20,35 @@ func TestLengths(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	row := regexp.MustCompile(`(?m)^\| (target|pixel|address) \| (\d+) \| (\d+) \|$`)
+	row := regexp.MustCompile(`(?m)^\| (target|pixel|counted target|counted pixel|hygiene pixel|address) \| (\d+) \| (\d+) \|$`)
 	rows := row.FindAllStringSubmatch(string(text), -1)
-	if len(rows) < 6 {
+	if len(rows) < 10 {
 		t.Fatalf("%d rows", len(rows))
 	}
 	l := links(t, "https://t.example.com")
+	const base, scheme = "https://t.example.com", "https://"
+	someone := token.Person{1}
+	day := token.Day(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).Unix() / 86400)
+	counted := token.Counted{Day: day, Tenant: "shop", Stream: "marketing", Campaign: "spring"}
 	for _, r := range rows {
 		var n int
 		fmt.Sscan(r[2], &n)
 		var url string
 		switch r[1] {
 		case "target":
-			const scheme = "https://"
-			url = must(t)(l.ClickURL(message(), 0, scheme+strings.Repeat("x", n-len(scheme))))
+			url = base + "/c/" + must(t)(keyring(t).SealLink(token.Link{
+				Message: message(), URL: scheme + strings.Repeat("x", n-len(scheme)), Person: someone,
+			}))
 		case "pixel":
-			url = must(t)(l.PixelURL(message(), 0))
+			url = base + "/o/" + must(t)(keyring(t).SealOpen(token.Open{Message: message(), Person: someone})) + ".gif"
+		case "counted target":
+			url = base + "/c/" + must(t)(keyring(t).SealCountedLink(token.CountedLink{
+				Counted: counted, URL: scheme + strings.Repeat("x", n-len(scheme)),
+			}))
+		case "counted pixel":
+			url = base + "/o/" + must(t)(keyring(t).SealCountedOpen(counted)) + ".gif"
+		case "hygiene pixel":
+			url = base + "/o/" + must(t)(keyring(t).SealLastOpen(token.LastOpen{Day: day, Person: someone})) + ".gif"
 		default:
 			const domain = "@example.com"
 			reader, err := mail.ParseAddress(strings.Repeat("x", n-len(domain)) + domain)

@@ -18,6 +18,7 @@ const (
 	openPath        = "/o/"
 	openSuffix      = ".gif"
 	unsubscribePath = "/u/"
+	preferencesPath = "/p/"
 )
 
 // Links makes the URLs that a Tracker answers.

@@ -28,7 +28,10 @@ func accepted(id [12]byte) time.Time {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(id[:8]) >> 16))
 }
 
-// expired reports a message whose clicks and opens are recorded no more.
-func (t *Tracker) expired(id [12]byte, now time.Time) bool {
-	return t.recordFor > 0 && now.Sub(accepted(id)) > t.recordFor
+// since is when the message came that a hit belongs to.
+func (o *origin) since() time.Time {
+	if o.counted != nil {
+		return end(o.counted.Day)
+	}
+	return accepted(o.message)
 }

@@ -15,6 +15,7 @@ const (
 	kindOpen        = "open"
 	kindUnsubscribe = "unsubscribe"
 	kindProbe       = "probe"
+	kindPreferences = "preferences"
 	kindOther       = "other"
 )
 

@@ -13,11 +13,12 @@ const pixel = "GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff" +
 
 // open answers with the pixel.
 func (t *Tracker) open(w http.ResponseWriter, r *http.Request, sealed string) int {
-	open, err := t.keys.OpenOpen(sealed)
-	if err != nil {
+	of, err := t.openPixel(sealed)
+	if err == nil {
+		t.record(r, hit.Open, of, "")
+	} else if !t.noteOpen(r, sealed) {
 		return notFound(w)
 	}
-	t.record(r, hit.Hit{Kind: hit.Open, Recipient: hit.Recipient{Message: open.Message, Index: open.Index}})
 	w.Header().Set("Content-Type", "image/gif")
 	w.Header().Set("Content-Length", strconv.Itoa(len(pixel)))
 	if r.Method != http.MethodHead {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/postrider-mta/postrider/event"
 	"github.com/postrider-mta/postrider/tracking/hit"
+	"github.com/postrider-mta/postrider/tracking/token"
 )
 
 const (
@@ -30,6 +31,12 @@ func (r *recorder) newEvent(kind event.Type, message [12]byte, index uint32) eve
 	return event.Event{ID: r.newID(), Type: kind, Time: time.Now().UTC(), Message: MessageText(message), Index: int(index)}
 }
 
+// hits wait to become events, each with what its token says it belongs to.
+type hits struct {
+	all     []hit.Hit
+	origins []origin
+}
+
 // recorder takes events without delay and has one goroutine write them down.
 // Hits become events there.
 type recorder struct {
@@ -44,9 +51,12 @@ type recorder struct {
 	name   string
 	number atomic.Uint64
 
+	// cleanURL is that of the options.
+	cleanURL func(string) string
+
 	mutex   sync.Mutex
 	waiting []event.Event
-	hits    []hit.Hit
+	hits    hits
 	// writing counts what was taken from these and is not yet durable.
 	writing int
 	closed  bool
@@ -65,7 +75,7 @@ type recorder struct {
 func newRecorder(o Options, m *metrics) *recorder {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &recorder{
-		name: rand.Text() + "-", to: o.Recorder, classifier: o.Classifier,
+		name: rand.Text() + "-", to: o.Recorder, classifier: o.Classifier, cleanURL: o.CleanURL,
 		logger: o.Logger, metrics: m, window: o.Window, limit: o.Buffer,
 		arrived: make(chan struct{}, 1), full: make(chan struct{}, 1),
 		closing: make(chan struct{}), done: make(chan struct{}), ctx: ctx, cancel: cancel,
@@ -84,18 +94,18 @@ func (r *recorder) add(e event.Event) {
 }
 
 // addHit never waits for the disk.
-func (r *recorder) addHit(h hit.Hit) {
+func (r *recorder) addHit(h hit.Hit, of origin) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if r.admit() {
-		r.hits = append(r.hits, h)
+		r.hits.all, r.hits.origins = append(r.hits.all, h), append(r.hits.origins, of)
 	}
 }
 
 // admit makes sure that there is place for one more, and that it is written;
 // the mutex is held.
 func (r *recorder) admit() bool {
-	waiting := len(r.waiting) + len(r.hits)
+	waiting := len(r.waiting) + len(r.hits.all)
 	if r.closed || waiting+r.writing >= r.limit {
 		r.drop()
 		return false
@@ -114,7 +124,7 @@ func (r *recorder) admit() bool {
 func (r *recorder) left() int {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	return len(r.waiting) + len(r.hits) + r.writing
+	return len(r.waiting) + len(r.hits.all) + r.writing
 }
 
 // drop counts an event that found no place; the mutex is held.
@@ -125,7 +135,7 @@ func (r *recorder) drop() {
 	}
 	r.dropping = true
 	r.logger.Error("tracking events are being dropped: too many wait to be recorded, or the tracker stopped",
-		"waiting", len(r.waiting)+len(r.hits)+r.writing, "stopped", r.closed)
+		"waiting", len(r.waiting)+len(r.hits.all)+r.writing, "stopped", r.closed)
 }
 
 func signal(c chan struct{}) {
@@ -164,8 +174,8 @@ func (r *recorder) collect() {
 // flush writes all that waits, what arrives meanwhile included.
 func (r *recorder) flush() {
 	for {
-		events, hits := r.take()
-		if len(events)+len(hits) == 0 {
+		events, arrived := r.take()
+		if len(events)+len(arrived.all) == 0 {
 			return
 		}
 		for batch := range slices.Chunk(events, maxBatch) {
@@ -173,39 +183,55 @@ func (r *recorder) flush() {
 				return
 			}
 		}
-		r.classifier.Sift(hits)
-		for batch := range slices.Chunk(hits, maxBatch) {
-			if !r.record(r.events(batch)) {
+		r.classifier.Sift(arrived.all)
+		for from := 0; from < len(arrived.all); from += maxBatch {
+			to := min(from+maxBatch, len(arrived.all))
+			if !r.record(r.events(hits{arrived.all[from:to], arrived.origins[from:to]})) {
 				return
 			}
 		}
 	}
 }
 
-func (r *recorder) take() ([]event.Event, []hit.Hit) {
+func (r *recorder) take() ([]event.Event, hits) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	events, hits := r.waiting, r.hits
-	r.writing += len(events) + len(hits)
+	events, arrived := r.waiting, r.hits
+	r.writing += len(events) + len(arrived.all)
 	// The next batch is likely as long.
-	r.waiting, r.hits = nil, make([]hit.Hit, 0, min(len(hits), maxBatch))
-	return events, hits
+	room := min(len(arrived.all), maxBatch)
+	r.waiting, r.hits = nil, hits{make([]hit.Hit, 0, room), make([]origin, 0, room)}
+	return events, arrived
 }
 
 // events makes those of hits, which are counted by what was found of them.
-func (r *recorder) events(hits []hit.Hit) []event.Event {
-	events := make([]event.Event, len(hits))
-	for i := range hits {
-		h, e := &hits[i], &events[i]
+func (r *recorder) events(of hits) []event.Event {
+	events := make([]event.Event, len(of.all))
+	for i := range of.all {
+		h, from, e := &of.all[i], &of.origins[i], &events[i]
 		e.ID, e.Type, e.Time = r.newID(), event.Clicked, h.Time.UTC()
 		if h.Kind == hit.Open {
 			e.Type = event.Opened
 		}
-		e.Message, e.Index = MessageText(h.Recipient.Message), int(h.Recipient.Index)
 		e.URL, e.Machine = h.URL, h.Machine.String()
+		if from.counted != nil {
+			r.nameNobody(e, from.counted)
+		} else {
+			e.Message, e.Index, e.Person = MessageText(from.message), int(from.index), event.Person(from.person)
+		}
 		r.metrics.countMachine(h.Machine)
 	}
 	return events
+}
+
+// nameNobody leaves of a hit what is the same for everybody: no message, no time
+// but the day, and of a target what tells of nobody.
+func (r *recorder) nameNobody(e *event.Event, c *token.Counted) {
+	e.Tenant, e.Stream, e.Campaign = c.Tenant, c.Stream, c.Campaign
+	e.Time = e.Time.Truncate(secondsPerDay * time.Second)
+	if e.URL != "" {
+		e.URL = r.cleanURL(e.URL)
+	}
 }
 
 func (r *recorder) settle(n int) {
@@ -249,11 +275,11 @@ func (r *recorder) close(ctx context.Context) error {
 	r.cancel()
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	left := len(r.waiting) + len(r.hits) + r.writing
+	left := len(r.waiting) + len(r.hits.all) + r.writing
 	if left == 0 {
 		return nil
 	}
-	r.waiting, r.hits, r.writing = nil, nil, 0
+	r.waiting, r.hits, r.writing = nil, hits{}, 0
 	r.metrics.dropped.Add(float64(left))
 	return fmt.Errorf("%d tracking events were not recorded", left)
 }

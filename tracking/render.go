@@ -21,6 +21,9 @@ type RenderOptions struct {
 	Tenant  string
 	Stream  string
 	Address mail.Address
+	// Whom says of whom the tokens tell beside, or in place of, Message and
+	// Index.
+	Whom Whom
 	// Opens adds the pixel, Clicks replaces links in HTML, Text those in plain
 	// text. Without any of them, and Unsubscribe, the Links may be left out.
 	Opens, Clicks, Text bool
@@ -98,7 +101,7 @@ func (o RenderOptions) rewriting() (rewrite.Options, error) {
 		options.TextLink = o.link
 	}
 	if o.Opens {
-		pixel, err := o.Links.PixelURL(o.Message, o.Index)
+		pixel, err := o.PixelURL()
 		if err != nil {
 			return rewrite.Options{}, fmt.Errorf("pixel: %w", err)
 		}
@@ -109,7 +112,7 @@ func (o RenderOptions) rewriting() (rewrite.Options, error) {
 
 // link leaves a target alone that is too long for a token.
 func (o RenderOptions) link(target string) (string, error) {
-	replacement, err := o.Links.ClickURL(o.Message, o.Index, target)
+	replacement, err := o.clickURL(target)
 	if errors.Is(err, token.ErrPayload) {
 		return "", rewrite.ErrKeep
 	}

@@ -33,6 +33,12 @@ type Unsubscriber interface {
 	Unsubscribe(ctx context.Context, tenant, stream string, address mail.Address, message string, index int) error
 }
 
+// Openings keeps on which day each person opened something last.
+type Openings interface {
+	// NoteOpen never waits for the disk.
+	NoteOpen(person token.Person, at time.Time)
+}
+
 // Options of a Tracker. Keys, Recorder and Unsubscriber are required.
 type Options struct {
 	Keys         *token.Keyring
@@ -64,6 +70,14 @@ type Options struct {
 	Limits Limits
 	// TLS makes Serve speak TLS; nil for plain HTTP.
 	TLS *tls.Config
+	// Preferences are what readers choose on the page of choices; nil for no
+	// such page.
+	Preferences Preferences
+	// Openings receives what hygiene pixels tell; nil for nobody.
+	Openings Openings
+	// CleanURL takes out of the target of a click that is only counted what may
+	// tell of one reader; nil takes out all but scheme and host.
+	CleanURL func(target string) string
 }
 
 // ErrOptions is wrapped by the errors of New.
@@ -82,6 +96,8 @@ type Tracker struct {
 	recordFor    time.Duration
 	proxies      limit.Networks
 	limits       limits
+	choices      Preferences
+	openings     Openings
 	fixed        fixed
 	server       *http.Server
 	// ignoreSignals is that of the options.
@@ -107,6 +123,9 @@ func New(o Options) (*Tracker, error) {
 	if o.Classifier == nil {
 		o.Classifier = hit.New(hit.Options{})
 	}
+	if o.CleanURL == nil {
+		o.CleanURL = siteOf
+	}
 	page, err := newPage()
 	if err != nil {
 		return nil, fmt.Errorf("unsubscribe page: %w", err)
@@ -116,7 +135,7 @@ func New(o Options) (*Tracker, error) {
 		keys: o.Keys, unsubscriber: o.Unsubscriber, logger: o.Logger,
 		metrics: metrics, page: page, recorder: newRecorder(o, metrics), recordFor: o.RecordFor, fixed: newFixed(),
 		proxies: o.TrustedProxies, limits: newLimits(o, metrics.refused.Inc),
-		classifier: o.Classifier, ignoreSignals: o.IgnoreSignals,
+		choices: o.Preferences, openings: o.Openings, classifier: o.Classifier, ignoreSignals: o.IgnoreSignals,
 	}
 	if err := metrics.register(o.Registerer, t.recorder.left); err != nil {
 		return nil, errors.Join(fmt.Errorf("tracking metrics: %w", err), t.recorder.close(context.Background()))
@@ -174,6 +193,8 @@ func (t *Tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.serve(w, r, kindOpen, strings.TrimSuffix(path[len(openPath):], openSuffix), t.open)
 	case strings.HasPrefix(path, unsubscribePath):
 		t.serve(w, r, kindUnsubscribe, path[len(unsubscribePath):], t.unsubscribe)
+	case strings.HasPrefix(path, preferencesPath):
+		t.serve(w, r, kindPreferences, path[len(preferencesPath):], t.preferences)
 	case strings.HasPrefix(path, selftest.Path):
 		t.serve(w, r, kindProbe, path[len(selftest.Path):], t.probe)
 	case t.admit(w, r, kindOther):
@@ -188,9 +209,9 @@ func (t *Tracker) serve(w http.ResponseWriter, r *http.Request, kind, token stri
 	if !t.admit(w, r, kind) {
 		return
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead && (r.Method != http.MethodPost || kind != kindUnsubscribe) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && (r.Method != http.MethodPost || !takesPosts(kind)) {
 		allow := "GET, HEAD"
-		if kind == kindUnsubscribe {
+		if takesPosts(kind) {
 			allow += ", POST"
 		}
 		w.Header().Set("Allow", allow)
@@ -199,6 +220,9 @@ func (t *Tracker) serve(w http.ResponseWriter, r *http.Request, kind, token stri
 	}
 	t.metrics.count(kind, do(w, r, token))
 }
+
+// takesPosts reports kinds whose pages have forms.
+func takesPosts(kind string) bool { return kind == kindUnsubscribe || kind == kindPreferences }
 
 // fixed are the values of the header fields of every answer, made once. Nobody
 // changes them: an answer may only put others in their place.

@@ -23,26 +23,28 @@ const (
 // unsubscribe shows the page, and acts on a POST: that of a mail program (RFC
 // 8058) or that of the page's form, which are the same.
 func (t *Tracker) unsubscribe(w http.ResponseWriter, r *http.Request, sealed string) int {
-	u, err := t.keys.OpenUnsubscribe(sealed)
+	u, address, err := t.openUnsubscribe(sealed)
 	if err != nil {
 		return notFound(w)
 	}
-	address, err := mail.ParseAddress(u.Address)
-	if err != nil {
-		return notFound(w)
+	show := func(status int, v view) int {
+		if t.choices != nil {
+			v.More = ".." + preferencesPath + sealed
+		}
+		return t.page.unsubscribe(w, r, status, v, t.sender(u, address), address)
 	}
 	if r.Method != http.MethodPost {
-		return t.page.show(w, http.StatusOK, view{Ask: true, Address: address.Masked()})
+		return show(http.StatusOK, view{Ask: true})
 	}
 	if !oneClick(w, r) {
-		return t.page.show(w, http.StatusBadRequest, view{Ask: true, Address: address.Masked()})
+		return show(http.StatusBadRequest, view{Ask: true})
 	}
 	if err := t.leave(r, u, address); err != nil {
 		t.logger.ErrorContext(r.Context(), "unsubscribe failed", "tenant", u.Tenant, "stream", u.Stream, "message", MessageText(u.Message), "index", u.Index, "error", err)
 		w.Header().Set("Retry-After", "60")
-		return t.page.show(w, http.StatusServiceUnavailable, view{Failed: true, Ask: true, Address: address.Masked()})
+		return show(http.StatusServiceUnavailable, view{Failed: true, Ask: true})
 	}
-	return t.page.show(w, http.StatusOK, view{Done: true, Address: address.Masked()})
+	return show(http.StatusOK, view{Done: true})
 }
 
 // leave ends the subscription durably, then tells of it.

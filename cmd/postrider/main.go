@@ -64,6 +64,7 @@ type commands struct {
 	Stats        statsCommand        `cmd:"" help:"Show what was counted: mail, opens, clicks, unsubscribes and complaints."`
 	Rates        ratesCommand        `cmd:"" help:"Show which shares of the mail bounced or were complained about, and what followed."`
 	Suppress     suppressCommand     `cmd:"" help:"See and change who is not mailed."`
+	Consent      consentCommand      `cmd:"" help:"See and change what readers allow to be measured."`
 	Privacy      privacyCommand      `cmd:"" help:"Find, export, rectify or erase what is kept of one person."`
 	Store        storeCommand        `cmd:"" help:"Check and repair the queue's files, while no daemon runs."`
 	Tracking     trackingCommand     `cmd:"" help:"Try out and read tracked links, and change their key."`

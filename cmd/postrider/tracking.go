@@ -64,7 +64,7 @@ func (e *environment) read(file string) ([]byte, error) {
 }
 
 func showDryRun(w io.Writer, r *daemon.DryRun) {
-	fmt.Fprintf(w, "tenant %s, stream %s, measured: %s\n", r.Tenant, r.Stream, r.Track)
+	fmt.Fprintf(w, "tenant %s, stream %s, measured: %s, kept: %s\n", r.Tenant, r.Stream, r.Track, r.Measure)
 	if r.Tracker != "" {
 		fmt.Fprintf(w, "tracker %s\n", r.Tracker)
 	}
@@ -138,8 +138,10 @@ func (c trackingDecodeCommand) Run(e *environment) error {
 		{"leads to", l.Target},
 		{"tenant", l.Tenant},
 		{"stream", l.Stream},
+		{"campaign", l.Campaign},
 		{"address", l.Address},
-		{"message", fmt.Sprintf("%s, recipient %d", l.Message, l.Index)},
+		{"measure", l.Measure},
+		{"message", recipientOf(l)},
 		{"accepted", l.Accepted.Format(time.DateTime) + " UTC"},
 		{"recorded", recorded(l)},
 		{"key", keyInUse(l)},
@@ -150,6 +152,14 @@ func (c trackingDecodeCommand) Run(e *environment) error {
 		}
 	}
 	return nil
+}
+
+// recipientOf is empty where a link names no recipient.
+func recipientOf(l offline.TrackedLink) string {
+	if l.Message == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s, recipient %d", l.Message, l.Index)
 }
 
 func recorded(l offline.TrackedLink) string {

@@ -113,7 +113,7 @@ func TestTrackingDecode(t *testing.T) {
 	for bad, want := range map[string]string{
 		"":                                       "want the whole URL",
 		"t.example.com/c/x":                      "want the whole URL",
-		"https://t.example.com/":                 "its path has none of /c/, /o/ and /u/",
+		"https://t.example.com/":                 "its path has none of /c/, /o/, /u/ and /p/",
 		"https://t.example.com/c/abc":            "is no token, or not a whole one",
 		link[:len(link)-1]:                       "is the URL whole?",
 		strings.Replace(link, "/c/", "/o/", 1):   "is the URL whole?",

@@ -64,6 +64,8 @@ type Options struct {
 	Delivery Delivery
 	// Suppressions say who is not mailed.
 	Suppressions Suppressions
+	// Consents say what readers allow to be measured.
+	Consents Consents
 	// Statistics tells what was counted.
 	Statistics Statistics
 	// Rates tells which shares of the mail bounced or were complained about.
@@ -128,6 +130,11 @@ func (s *Server) Control() http.Handler {
 	mux.Handle("POST /v1/suppressions/remove", s.answer(s.unsuppress))
 	mux.Handle("POST /v1/suppressions/list", s.answer(s.suppressions))
 	mux.Handle("POST /v1/suppressions/export", http.HandlerFunc(s.exportSuppressions))
+	mux.Handle("POST /v1/consents", s.answer(s.setConsent))
+	mux.Handle("POST /v1/consents/check", s.answer(s.checkConsent))
+	mux.Handle("POST /v1/consents/remove", s.answer(s.removeConsent))
+	mux.Handle("POST /v1/consents/list", s.answer(s.consents))
+	mux.Handle("POST /v1/consents/unopened", s.answer(s.unopened))
 	mux.Handle("GET /v1/events", http.HandlerFunc(s.events))
 	mux.Handle("/", s.answer(func(*http.Request) (any, error) {
 		return nil, fail(http.StatusNotFound, "no such resource")

@@ -38,6 +38,12 @@ type Tenant struct {
 	// BounceDomain is that of the tenant's return paths; empty for that of
 	// [bounces].
 	BounceDomain string `toml:"bounce_domain" is:"domain"`
+	// Measure bounds what is kept of readers, in all streams.
+	Measure string `toml:"measure" oneof:"individual aggregate hygiene none"`
+	// DisplayName is what readers know the tenant by; empty for Name. Language
+	// is theirs where their browsers name none that there are texts in.
+	DisplayName string `toml:"display_name" is:"line"`
+	Language    string `toml:"language" oneof:"en de fr es it"`
 	// MaxMessages and MaxBytes may be waiting, MaxPerHour messages be accepted
 	// in any hour; zero for no limit.
 	MaxMessages int  `toml:"max_messages" min:"0"`
@@ -53,13 +59,19 @@ type Tenant struct {
 	Streams []Stream `toml:"stream"`
 }
 
-func (t *Tenant) setDefaults() { t.DefaultStream, t.TimeZone = transactional, "UTC" }
+func (t *Tenant) setDefaults() {
+	t.DefaultStream, t.TimeZone, t.Measure, t.Language = transactional, "UTC", "individual", "en"
+}
 
 // Stream is one purpose of mail and the rules for it.
 type Stream struct {
 	Name string `toml:"name" is:"name" required:"true"`
 	// Track is what is measured when the message does not say.
 	Track string `toml:"track" oneof:"none opens clicks all"`
+	// Measure bounds what is kept of it, beside what the tenant allows.
+	Measure string `toml:"measure" oneof:"individual aggregate hygiene none"`
+	// DisplayName is what readers know the stream by; empty for Name.
+	DisplayName string `toml:"display_name" is:"line"`
 	// TrackText tracks links in plain text where clicks are tracked.
 	TrackText bool `toml:"track_text"`
 	// UTM are query parameters for the links, name=value pairs with & between
@@ -100,7 +112,7 @@ type Stream struct {
 }
 
 func (s *Stream) setDefaults() {
-	s.Track, s.Weight, s.TLS, s.Suppressed = "none", 1, Inherited, refuseSuppressed
+	s.Track, s.Measure, s.Weight, s.TLS, s.Suppressed = "none", "individual", 1, Inherited, refuseSuppressed
 	s.Notify, s.Checks, s.Check = notifyAsked, checksOff, defaultChecks()
 	s.RateAction, s.VERP = Inherited, true
 }
@@ -109,8 +121,8 @@ func (s *Stream) setDefaults() {
 // of those that it does name.
 func builtinStreams() []Stream {
 	return []Stream{
-		{Name: transactional, Track: "none", Weight: 4, TLS: Inherited, Suppressed: refuseSuppressed, Notify: notifyAsked, Checks: checksOff, Check: defaultChecks(), RateAction: Inherited, VERP: true},
-		{Name: marketing, Track: "all", Unsubscribe: true, Weight: 1, TLS: Inherited, Suppressed: refuseSuppressed, Notify: notifyOff, Checks: checksWarn, Check: defaultChecks(), RateAction: Inherited, VERP: true},
+		{Name: transactional, Track: "none", Measure: "individual", Weight: 4, TLS: Inherited, Suppressed: refuseSuppressed, Notify: notifyAsked, Checks: checksOff, Check: defaultChecks(), RateAction: Inherited, VERP: true},
+		{Name: marketing, Track: "all", Measure: "individual", Unsubscribe: true, Weight: 1, TLS: Inherited, Suppressed: refuseSuppressed, Notify: notifyOff, Checks: checksWarn, Check: defaultChecks(), RateAction: Inherited, VERP: true},
 	}
 }
 

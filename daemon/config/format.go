@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 	_ "time/tzdata" // the time zones, whatever the host has
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
@@ -47,6 +48,7 @@ func formats() map[string]format {
 		"utm":            {`query parameters such as "utm_source=shop&utm_campaign={campaign}"`, keep(isUTM)},
 		"window":         {`a window such as "Mon-Fri 08:00-20:00" or "22:00-06:00"`, keep(isWindow)},
 		"timezone":       {`a time zone such as "Europe/Berlin" or "UTC"`, keep(isTimeZone)},
+		"line":           {`a line of up to 200 octets of UTF-8`, keep(isLine)},
 		"folder":         {`the path of a folder`, nil},
 		"path":           {`a path`, nil},
 		"file":           {`the path of a file, or "${credentials}/NAME"`, nil},
@@ -56,6 +58,11 @@ func formats() map[string]format {
 
 func keep(valid func(string) bool) func(string) (string, bool) {
 	return func(s string) (string, bool) { return s, valid(s) }
+}
+
+// isLine accepts what may be shown to people.
+func isLine(s string) bool {
+	return len(s) <= 200 && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // isAddress accepts no more than internal/mail.ParseAddress does.

@@ -119,25 +119,25 @@ func TestResolved(t *testing.T) {
 		{"tracking URL of its own", c.Tenants[1].TrackingURL, "https://t.bank.example"},
 		{"streams", c.Tenants[0].Streams, []Stream{
 			{
-				Name: "news", Track: "none", TrackText: true, UTM: "utm_source=shop&utm_medium=e%6Dail&utm_campaign={campaign}",
+				Name: "news", Track: "none", Measure: "individual", TrackText: true, UTM: "utm_source=shop&utm_medium=e%6Dail&utm_campaign={campaign}",
 				UTMHosts: []string{"shop.example", "example.org"}, MaxAge: day + day/2, Weight: 1, Suppressed: "refuse", TLS: Inherited, Notify: "asked", Checks: "off", Check: defaultChecks(), TimeZone: "UTC", VERP: true, RateAction: Inherited,
 			},
 			{
-				Name: "marketing", Track: "all", Unsubscribe: true, Weight: 2, Suppressed: "drop",
+				Name: "marketing", Track: "all", Measure: "individual", Unsubscribe: true, Weight: 2, Suppressed: "drop",
 				Windows: []string{"Mon-Fri 08:00-20:00", "Sat 10:00-16:00"}, TLS: Inherited, Notify: "off", Checks: "warn", Check: defaultChecks(), TimeZone: "Europe/Berlin",
 				RateAction: "slow", BounceAct: 7, ComplaintAct: 0.2,
 			},
-			{Name: "transactional", Track: "none", Weight: 4, Suppressed: "refuse", TLS: Inherited, Notify: "asked", Checks: "off", Check: defaultChecks(), TimeZone: "UTC", VERP: true, RateAction: Inherited},
+			{Name: "transactional", Track: "none", Measure: "individual", Weight: 4, Suppressed: "refuse", TLS: Inherited, Notify: "asked", Checks: "off", Check: defaultChecks(), TimeZone: "UTC", VERP: true, RateAction: Inherited},
 		}},
 		{"quotas", [3]int{c.Tenants[1].MaxMessages, int(c.Tenants[1].MaxBytes), c.Tenants[1].MaxPerHour}, [3]int{1000, 1_000_000_000, 500}},
 		{"no quotas", [3]int{c.Tenants[0].MaxMessages, int(c.Tenants[0].MaxBytes), c.Tenants[0].MaxPerHour}, [3]int{}},
 		{"windows of the tenant", c.Tenants[1].Streams, []Stream{
-			{Name: "transactional", Track: "none", Weight: 4, Suppressed: "refuse", Windows: []string{}, TLS: Inherited, Notify: "asked", Checks: "off", Check: defaultChecks(), TimeZone: "America/New_York", VERP: true, RateAction: Inherited},
-			{Name: "marketing", Track: "all", Unsubscribe: true, Weight: 1, Suppressed: "refuse", Windows: []string{"22:00-06:00"}, TLS: Inherited, Notify: "off", Checks: "warn", Check: defaultChecks(), TimeZone: "America/New_York", VERP: true, RateAction: Inherited},
+			{Name: "transactional", Track: "none", Measure: "individual", Weight: 4, Suppressed: "refuse", Windows: []string{}, TLS: Inherited, Notify: "asked", Checks: "off", Check: defaultChecks(), TimeZone: "America/New_York", VERP: true, RateAction: Inherited},
+			{Name: "marketing", Track: "all", Measure: "individual", Unsubscribe: true, Weight: 1, Suppressed: "refuse", Windows: []string{"22:00-06:00"}, TLS: Inherited, Notify: "off", Checks: "warn", Check: defaultChecks(), TimeZone: "America/New_York", VERP: true, RateAction: Inherited},
 		}},
 		{"built-in streams", Default().Tenants[0].Streams, []Stream{
-			{Name: "transactional", Track: "none", Weight: 4, Suppressed: "refuse", TLS: Inherited, Notify: "asked", Checks: "off", Check: defaultChecks(), TimeZone: "UTC", VERP: true, RateAction: Inherited},
-			{Name: "marketing", Track: "all", Unsubscribe: true, Weight: 1, Suppressed: "refuse", TLS: Inherited, Notify: "off", Checks: "warn", Check: defaultChecks(), TimeZone: "UTC", VERP: true, RateAction: Inherited},
+			{Name: "transactional", Track: "none", Measure: "individual", Weight: 4, Suppressed: "refuse", TLS: Inherited, Notify: "asked", Checks: "off", Check: defaultChecks(), TimeZone: "UTC", VERP: true, RateAction: Inherited},
+			{Name: "marketing", Track: "all", Measure: "individual", Unsubscribe: true, Weight: 1, Suppressed: "refuse", TLS: Inherited, Notify: "off", Checks: "warn", Check: defaultChecks(), TimeZone: "UTC", VERP: true, RateAction: Inherited},
 		}},
 		{"suppression", c.Suppression, Suppression{SoftBounces: 3, SoftSpan: 7 * day, HardFor: 365 * day}},
 		{"admin off", c.Admin.HTTP, ""},

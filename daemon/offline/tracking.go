@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/postrider-mta/postrider/daemon/config"
+	"github.com/postrider-mta/postrider/internal/account"
 	"github.com/postrider-mta/postrider/internal/datafolder"
 	"github.com/postrider-mta/postrider/tracking"
 	"github.com/postrider-mta/postrider/tracking/token"
@@ -150,7 +151,7 @@ func replaceFile(path string, content []byte, old *os.File) error {
 
 // TrackedLink is what a tracked URL holds.
 type TrackedLink struct {
-	// Kind is click, open or unsubscribe.
+	// Kind is click, open, unsubscribe or preferences.
 	Kind string `json:"kind"`
 	// Key is the id of the key it was made with; Active is that of new links.
 	Key    token.ID `json:"key"`
@@ -158,18 +159,24 @@ type TrackedLink struct {
 	// Tracker is the host; Tenants are those whose tracker it is.
 	Tracker string   `json:"tracker"`
 	Tenants []string `json:"tenants"`
+	// Measure is what a hit leaves behind: individual, aggregate or hygiene;
+	// empty for what is not measured.
+	Measure string `json:"measure,omitempty"`
 	// Message and Index name the recipient, Accepted when the message came.
-	Message  string    `json:"message"`
+	// Aggregate and hygiene links have no message, and the day alone.
+	Message  string    `json:"message,omitempty"`
 	Index    uint32    `json:"index"`
 	Accepted time.Time `json:"accepted"`
 	// Recorded says whether a request now is recorded, or only answered.
 	Recorded bool `json:"recorded"`
 	// Target is where a click leads.
 	Target string `json:"target,omitempty"`
-	// Tenant, Stream and Address are what an unsubscription is about.
-	Tenant  string `json:"tenant,omitempty"`
-	Stream  string `json:"stream,omitempty"`
-	Address string `json:"address,omitempty"`
+	// Tenant, Stream and Address are what an unsubscription is about, Campaign
+	// what aggregate hits are counted for.
+	Tenant   string `json:"tenant,omitempty"`
+	Campaign string `json:"campaign,omitempty"`
+	Stream   string `json:"stream,omitempty"`
+	Address  string `json:"address,omitempty"`
 }
 
 // DecodeLink tells what a tracked URL holds, with the keys that the
@@ -196,12 +203,20 @@ func DecodeLink(configFile, url string, now time.Time) (TrackedLink, error) {
 	case err != nil:
 		return TrackedLink{}, err
 	}
-	return TrackedLink{
+	return trackedLink(c, keys, o, now), nil
+}
+
+func trackedLink(c *config.Config, keys *token.Keyring, o tracking.Opened, now time.Time) TrackedLink {
+	l := TrackedLink{
 		Kind: o.Kind, Key: o.Key, Active: keys.Active(), Tracker: o.Host, Tenants: tenantsOf(c, o.Host),
-		Message: tracking.MessageText(o.Message), Index: o.Index, Accepted: o.Accepted.UTC(),
-		Recorded: o.Kind == "unsubscribe" || c.Tracking.RecordFor == 0 || now.Sub(o.Accepted) <= c.Tracking.RecordFor,
-		Target:   o.Target, Tenant: o.Tenant, Stream: o.Stream, Address: o.Address,
-	}, nil
+		Measure: o.Measure, Index: o.Index, Accepted: o.Accepted.UTC(),
+		Recorded: o.Measure == "" || c.Tracking.RecordFor == 0 || now.Sub(o.Accepted) <= c.Tracking.RecordFor,
+		Target:   o.Target, Tenant: o.Tenant, Stream: o.Stream, Campaign: o.Campaign, Address: o.Address,
+	}
+	if o.Measure == "" || o.Measure == account.MeasureIndividual.String() {
+		l.Message = tracking.MessageText(o.Message)
+	}
+	return l
 }
 
 // tenantsOf are those with a tracker on the host.

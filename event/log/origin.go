@@ -114,7 +114,7 @@ func (l *Log) origin(p page, origin string) (event.Event, bool) {
 func needsOrigin(e *event.Event) bool {
 	switch e.Type {
 	case event.Opened, event.Clicked, event.Unsubscribed, event.Bounced, event.Complained:
-		return e.Recipient == "" || e.Tenant == ""
+		return e.Message != "" && (e.Recipient == "" || e.Tenant == "")
 	}
 	return false
 }

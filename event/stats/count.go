@@ -194,6 +194,12 @@ func (b *batch) addClick(e *event.Event, at dayOfCampaign) error {
 	row.raw++
 	if e.Machine == "" {
 		row.human++
+		if e.Message == "" {
+			// Nobody can tell whose it is, so that it counts as another reader's
+			// towards the naming of its link, and for none elsewhere.
+			l.unique++
+			l.changed = true
+		}
 		b.onceFor(e, markLink+uint16(l.place), func() {
 			row.unique++
 			l.unique++

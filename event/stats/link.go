@@ -11,6 +11,10 @@ import (
 // maxURL bounds what is kept of a URL, in octets.
 const maxURL = 512
 
+// CleanURL is a link as it is shown where its query is not: without what may
+// tell of one reader. It is empty for what is no URL.
+func CleanURL(raw string) string { return cleanURL(raw, false) }
+
 // cleanURL takes out of a link what may tell of one reader: user, fragment,
 // what in the path looks like an address or a token, and, unless queries is
 // set, the query. It returns "" for what is no URL.

@@ -118,12 +118,18 @@ func (t *linkTable) listed(total *node) []*node {
 // its counts is of too few or would give such a one away.
 func (t *linkTable) judge(n *node) *node {
 	r := t.reader
-	// The readers of a link are those who followed it.
+	// The readers of a link are those who followed it. Where hits are only
+	// counted nobody knows them from each other, and clicks stand for them.
+	measures := linkMeasures()
 	n.total.mail[delivered] = n.total.readers[clicksUnique]
+	if n.total.readers[clicksUnique] == 0 {
+		n.total.mail[delivered] = n.total.readers[clicksHuman]
+		measures = []int{clicksRaw, clicksHuman}
+	}
 	n.judge(r.threshold)
 	n.judgeDays(r.threshold)
 	n = r.inSpan(n)
-	for _, m := range linkMeasures() {
+	for _, m := range measures {
 		if n.hide[m] || n.total.readers[m] < r.threshold || n.total.readers[clicksRaw] == 0 {
 			return nil
 		}

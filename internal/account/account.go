@@ -51,6 +51,13 @@ type Tenant struct {
 	// BounceDomain is that of return paths and of what else brings mail back;
 	// empty leaves the sender of the envelope as it is.
 	BounceDomain mail.Domain
+	// Measure bounds what is kept of its readers, whatever streams say.
+	Measure Measure
+	// DisplayName is the tenant as its readers know it; empty for Name.
+	DisplayName string
+	// Language of its readers where their browsers name none that there are
+	// texts in, such as "de".
+	Language string
 }
 
 // Stream is one purpose of mail and the rules for it.
@@ -58,6 +65,10 @@ type Stream struct {
 	Name string
 	// Track is what is measured when the message does not say.
 	Track Track
+	// Measure bounds what is kept of what is measured.
+	Measure Measure
+	// DisplayName is the stream as its readers know it; empty for Name.
+	DisplayName string
 	// UTM are added to the links of its messages; see UTM.Fill for what may
 	// stand in their values. A message may say otherwise.
 	UTM UTM

@@ -61,6 +61,7 @@ func rooms() map[string]room {
 		"queue/jetqueue":   {3, []string{"queue", "event", values}},
 		"queue/queuetest":  {3, []string{"queue", "event", values}},
 		"privacy":          {3, []string{"privacy/suppress", "event", values}},
+		"privacy/consent":  {3, []string{"event", "internal/boltguard", "internal/datafolder", values}},
 		"privacy/suppress": {3, []string{"event", "internal/boltguard", "internal/datafolder", values}},
 
 		"tracking/limit":       {3, nil},

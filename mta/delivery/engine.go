@@ -20,6 +20,7 @@ type Engine struct {
 	capacity *capacity
 	bodies   *bodies
 	hosts    *hosts
+	airborne *airborne
 	tracer   tracer
 	outcomes *settler[queue.Outcome]
 	deferred *settler[queue.Deferral]
@@ -48,6 +49,7 @@ func New(options Options) (*Engine, error) {
 		capacity: newCapacity(options.MaxConnections),
 		bodies:   newBodies(options.Store, options.BodyCache),
 		hosts:    newHosts(),
+		airborne: newAirborne(),
 		sites:    map[string]*site{},
 		queues:   map[queue.Key]*backlog{},
 	}

@@ -254,8 +254,9 @@ func all(t smtpclient.Transaction, a smtpclient.Answer) []smtpclient.Answer {
 
 // stages are gate, renderer and signer at once.
 type stages struct {
-	admit  func(d *queue.Delivery) (Verdict, error)
-	shared bool
+	admit    func(d *queue.Delivery) (Verdict, error)
+	revision atomic.Uint64
+	shared   bool
 	// personal overrules shared at rendering.
 	personal bool
 	// returnPath is each recipient's; the envelope's if nil.
@@ -270,6 +271,8 @@ func (s *stages) Admit(_ context.Context, d *queue.Delivery) (Verdict, error) {
 	}
 	return s.admit(d)
 }
+
+func (s *stages) Revision() uint64 { return s.revision.Load() }
 
 func (s *stages) Shared(*queue.Message) bool { return s.shared }
 

@@ -36,6 +36,7 @@ const (
 // settles the recipients that go no further, and reports whether any is left.
 func (e *Engine) prepare(b *batch, extensions smtpclient.Extensions) bool {
 	ctx := e.life.hard()
+	b.revision = e.options.Gate.Revision()
 	e.admit(ctx, b)
 	if len(b.deliveries) == 0 {
 		return false

@@ -30,6 +30,7 @@ func (w *worker) landed(t *smtpclient.Transaction) *batch {
 	i := slices.IndexFunc(w.flying, func(b *batch) bool { return &b.transaction == t })
 	b := w.flying[i]
 	w.flying = slices.Delete(w.flying, i, i+1)
+	w.engine.airborne.remove(b)
 	w.engine.metrics.transaction(time.Since(b.begun))
 	return b
 }

@@ -12,6 +12,9 @@ import (
 // Gate says, right before sending, whether a recipient may still be mailed.
 type Gate interface {
 	Admit(ctx context.Context, d *queue.Delivery) (Verdict, error)
+	// Revision is another one whenever Admit may have come to drop what it let
+	// pass. It is asked before each transaction, and costs nothing.
+	Revision() uint64
 }
 
 // Verdict is a Gate's answer; the zero Verdict lets the recipient pass.

@@ -40,12 +40,17 @@ func (w *worker) send(b *batch) bool {
 }
 
 func (w *worker) begin(ctx context.Context, b *batch) bool {
+	if !w.engine.takeOff(ctx, b) {
+		return true
+	}
 	b.begun = time.Now()
 	err := w.session.Begin(ctx, &b.transaction)
-	switch {
-	case err == nil:
+	if err == nil {
 		w.flying = append(w.flying, b)
 		return true
+	}
+	w.engine.airborne.remove(b)
+	switch {
 	case len(w.flying) > 0:
 		w.again = append(w.again, b)
 		return w.receive(<-w.results()) // that of a broken connection

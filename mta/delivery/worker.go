@@ -21,6 +21,8 @@ type batch struct {
 	prepared *prepared
 	// transaction is the same as the client is given it.
 	transaction smtpclient.Transaction
+	// revision is the gate's when it was asked about the deliveries.
+	revision uint64
 	// begun is when it was offered to the server.
 	begun time.Time
 	// retried: a connection broke before the server had looked at it.

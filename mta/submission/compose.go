@@ -76,7 +76,7 @@ func (d *draft) message(wishes controls, from mail.Domain, now time.Time) (queue
 		ID: queue.NewID(now), Envelope: d.envelope,
 		Tenant: d.sender.tenant.Name, Stream: wishes.stream.Name,
 		Campaign: wishes.campaign, Tags: wishes.tags, Metadata: wishes.metadata,
-		HeaderFrom: from, Pool: wishes.pool, Track: wishes.track, UTM: wishes.utm.String(), Accepted: now, NotBefore: wishes.sendAt,
+		HeaderFrom: from, Pool: wishes.pool, Track: wishes.track, Measure: wishes.measure, UTM: wishes.utm.String(), Accepted: now, NotBefore: wishes.sendAt,
 		Expires: expires,
 	}
 	return m, err

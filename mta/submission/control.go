@@ -36,6 +36,7 @@ type controls struct {
 	tags     []string
 	metadata json.RawMessage
 	track    account.Track
+	measure  account.Measure
 	utm      account.UTM
 	pool     string
 	sendAt   time.Time // zero for at once
@@ -57,7 +58,7 @@ func refuseControl(format string, args ...any) *refusal {
 
 // controlNames are the headers there are, spelled as documented.
 func controlNames() []string {
-	return []string{"Stream", "Campaign", "Tag", "Metadata", "Track", "Track-Text", "UTM", "Send-At", "Expires", "Pool"}
+	return []string{"Stream", "Campaign", "Tag", "Metadata", "Track", "Track-Text", "Measure", "UTM", "Send-At", "Expires", "Pool"}
 }
 
 // written are the values of a message's own control headers, by their names as
@@ -111,6 +112,9 @@ func readControls(own written, others foreign.Wishes, tenant account.Tenant, now
 		return c, err
 	}
 	if c.track, err = readTrack(own, others, c.stream); err != nil {
+		return c, err
+	}
+	if c.measure, err = readMeasure(own); err != nil {
 		return c, err
 	}
 	if c.utm, err = readUTM(own, others, c); err != nil {

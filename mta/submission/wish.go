@@ -89,6 +89,20 @@ func readTrack(own written, others foreign.Wishes, stream account.Stream) (accou
 	return track, nil
 }
 
+// readMeasure returns what the message allows; tenant, stream and reader may
+// allow less.
+func readMeasure(own written) (account.Measure, error) {
+	v := own.first("Measure")
+	if v == "" {
+		return account.MeasureIndividual, nil
+	}
+	measure, err := account.ParseMeasure(v)
+	if err != nil {
+		return measure, badControl("Measure", "is not individual, aggregate, hygiene or none")
+	}
+	return measure, nil
+}
+
 func said(on bool) foreign.Switch {
 	if on {
 		return foreign.On

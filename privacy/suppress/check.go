@@ -24,6 +24,11 @@ func (s *Store) Check(tenant, stream string, a mail.Address) (entry Entry, found
 	return entry, found, err
 }
 
+// Revision is another one once Check may have come to answer otherwise than
+// before, but for what expires. Whoever reads it and then checks has an answer
+// that holds for as long as it stays.
+func (s *Store) Revision() uint64 { return s.revision.Load() }
+
 // Lookup returns all entries about an address that concern a tenant, those of
 // AllTenants among them, but for the expired ones.
 func (s *Store) Lookup(tenant string, a mail.Address) (entries []Entry, err error) {

@@ -99,6 +99,7 @@ func (c *committer) commit(group []*change) {
 	if len(w.listed) > 0 { // also after an error: what was written then may come to count
 		c.store.nowListed(w.listed)
 	}
+	c.store.revision.Add(1) // in any case: of what failed it is not known whether it took effect
 	for _, x := range group {
 		x.done <- err
 	}

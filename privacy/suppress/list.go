@@ -22,11 +22,14 @@ type Selector struct {
 	Address mail.Address
 	// Hash in the place of Address; it needs a tenant.
 	Hash Hash
+	// Whole chooses only entries without a stream.
+	Whole bool
 }
 
 // matchScope compares what is not in the hash.
 func (x Selector) matchScope(e *Entry) bool {
 	return (x.Tenant == "" || x.Tenant == e.Tenant) && (x.Stream == "" || x.Stream == e.Stream) &&
+		(!x.Whole || e.Stream == "") &&
 		(x.Reason == "" || x.Reason == e.Reason)
 }
 

@@ -222,5 +222,7 @@ func (c *copier) exchange() error {
 		return err
 	}
 	err := s.db.Close()
-	return errors.Join(err, s.take())
+	err = errors.Join(err, s.take())
+	s.revision.Add(1)
+	return err
 }

@@ -121,6 +121,8 @@ type Store struct {
 	outgrown  chan struct{}
 	stopFills context.CancelFunc
 	fills     sync.WaitGroup
+	// revision is another one after each change.
+	revision atomic.Uint64
 	// rewriting serialises copies of the whole file.
 	rewriting sync.Mutex
 }

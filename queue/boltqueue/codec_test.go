@@ -31,7 +31,7 @@ func fullAcceptance(t testing.TB) *acceptance {
 		message: &queue.Message{
 			ID: queue.NewID(at), Tenant: "acme", Stream: "marketing", Campaign: "spring", Tags: []string{"a", ""},
 			Envelope: mail.Envelope{From: address(t, `"odd sender"@acme.example`), EightBit: true, SMTPUTF8: true, RequireTLS: true, WaiveTLS: true, Return: "HDRS", ID: "env"},
-			Metadata: json.RawMessage(`{"a":1}`), HeaderFrom: "acme.example", Pool: "fast", Track: account.TrackAll, UTM: "utm_source=news",
+			Metadata: json.RawMessage(`{"a":1}`), HeaderFrom: "acme.example", Pool: "fast", Track: account.TrackAll, Measure: account.MeasureHygiene, UTM: "utm_source=news",
 			Accepted: at, NotBefore: at.Add(time.Hour), Expires: time.Date(9999, 1, 1, 0, 0, 0, 1, time.UTC), Size: 12345,
 		},
 		due: nanoseconds(at),

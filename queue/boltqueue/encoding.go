@@ -23,6 +23,10 @@ const (
 	envelopeWaiveTLS
 )
 
+// measureShift is where in the octet of a message's Track stands what Measure
+// does not allow: nothing, in messages of before there was one.
+const measureShift = 4
+
 // appendMessage encodes a message, as the journal and the messages bucket hold
 // it.
 func appendMessage(b []byte, m *queue.Message) []byte {
@@ -43,7 +47,7 @@ func appendMessage(b []byte, m *queue.Message) []byte {
 	b = appendBytes(b, m.Metadata)
 	b = appendString(b, string(m.HeaderFrom))
 	b = appendString(b, m.Pool)
-	b = append(b, byte(m.Track))
+	b = append(b, byte(m.Track)|byte(account.MeasureIndividual.Without(m.Measure))<<measureShift)
 	if m.UTM != "" {
 		b = appendString(b, m.UTM)
 	}
@@ -90,7 +94,9 @@ func (d *decoder) message() *queue.Message {
 	}
 	m.HeaderFrom = mail.Domain(d.string())
 	m.Pool = d.string()
-	m.Track = account.Track(d.byte())
+	measured := d.byte()
+	m.Track = account.Track(measured & (1<<measureShift - 1))
+	m.Measure = account.MeasureIndividual.Without(account.Measure(measured >> measureShift))
 	if version == encodingWithUTM {
 		m.UTM = d.string()
 	}

@@ -118,6 +118,7 @@ func (s *Store) replayCopy(r journal.Record) error {
 		return nil
 	}
 	s.move(msg, newMessage(a, r.Position, r.End))
+	s.forgetMessage(msg) // a cancel may have kept it where it was
 	return nil
 }
 
@@ -170,10 +171,13 @@ func (s *Store) replayCovered(c *change) error {
 		return nil
 	}
 	msg, err := s.loadMessage(c.recipient.message)
-	if err != nil || msg == nil || msg.owed == 0 {
+	if err != nil || msg == nil {
 		return err
 	}
-	s.owe(msg, -1)
+	if msg.owed > 0 {
+		s.owe(msg, -1)
+	}
+	s.forgetMessage(msg)
 	return nil
 }
 

@@ -44,7 +44,7 @@ func (t *trial) everything() *queue.Submission {
 	m.Campaign = "spring <&> ü"
 	m.Tags = []string{"b", "a", "a", "", "with space", "ü\u2028"}
 	m.Metadata = json.RawMessage(`{ "z":1.0,"a" : "<b>&amp;</b>  \u00fc ü","n":12345678901234567890,"z":null}`)
-	m.Track = account.TrackClicks | account.TrackText
+	m.Track, m.Measure = account.TrackClicks|account.TrackText, account.MeasureAggregate
 	m.UTM = "utm_source=a%20%26b&utm_medium=email"
 	m.NotBefore = m.Accepted.Add(-time.Minute)
 	m.Expires = m.Accepted.Add(90 * time.Minute)

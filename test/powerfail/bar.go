@@ -31,7 +31,7 @@ func (l *ledger) observeBarriers(folder string, seen *observation) error {
 // observeResidue looks into the files that an erasure cleans for those who must
 // have been erased at a moment.
 func (l *ledger) observeResidue(folder string, at int, seen *observation) error {
-	for _, pattern := range []string{"suppress.db", "events/*.db"} {
+	for _, pattern := range []string{"suppress.db", "consent.db", "events/*.db"} {
 		files, err := filepath.Glob(filepath.Join(folder, filepath.FromSlash(pattern)))
 		if err != nil {
 			return err

@@ -39,7 +39,7 @@ func change(s disk.Step) string {
 	switch {
 	case s.Action == disk.Move && s.OldName == "queue.db.compact":
 		return seenCompaction
-	case s.Action == disk.Move && strings.HasSuffix(s.OldName, ".db.new") && s.OldName != "suppress.db.new" && s.OldName != "queue.db.new":
+	case s.Action == disk.Move && strings.HasSuffix(s.OldName, ".db.new") && s.OldName != "suppress.db.new" && s.OldName != "consent.db.new" && s.OldName != "queue.db.new":
 		return seenEventsAnew
 	case s.Action != disk.Leave && isSegment(s.Name):
 		return seenSegment

@@ -91,7 +91,8 @@ type Hit struct {
 
 // Sift marks those hits, in the order in which they came, that other hits or
 // the delivery show to be a machine's. Those of earlier calls are out of its
-// reach.
+// reach, and so are those whose Recipient is zero: nobody knows which belong
+// together.
 func (c *Classifier) Sift(hits []Hit) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -100,7 +101,7 @@ func (c *Classifier) Sift(hits []Hit) {
 	clear(c.before)
 	for i := range hits {
 		h := &hits[i]
-		if h.Machine != Human {
+		if h.Machine != Human || h.Recipient == (Recipient{}) {
 			continue
 		}
 		if h.Kind == Click {

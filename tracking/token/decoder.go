@@ -3,6 +3,7 @@ package token
 import (
 	"encoding/binary"
 	"math"
+	"strings"
 )
 
 // decoder reads a payload from its front. After a failure everything it
@@ -36,6 +37,35 @@ func (d *decoder) take(n int) []byte {
 func (d *decoder) message() (id [messageSize]byte) {
 	copy(id[:], d.take(messageSize))
 	return id
+}
+
+// person refuses the zero one, which is written by leaving it out.
+func (d *decoder) person() (p Person) {
+	copy(p[:], d.take(personSize))
+	if p == (Person{}) {
+		d.failed = true
+	}
+	return p
+}
+
+// url reads the rest as a target behind the code of its scheme, in the one way
+// in which it is written.
+func (d *decoder) url(code byte) string {
+	prefixes := schemes()
+	if d.failed || int(code) >= len(prefixes) {
+		d.failed = true
+		return ""
+	}
+	rest := d.take(len(d.rest))
+	var b strings.Builder
+	b.Grow(len(prefixes[code]) + len(rest))
+	b.WriteString(prefixes[code])
+	b.Write(rest)
+	url := b.String()
+	if want, _ := scheme(url); want != code || url == "" || len(url) > MaxURL {
+		d.failed = true
+	}
+	return url
 }
 
 func (d *decoder) octet() byte {

@@ -18,6 +18,11 @@ const (
 	PurposeOpen Purpose = 2
 	// PurposeUnsubscribe ends a subscription.
 	PurposeUnsubscribe Purpose = 3
+	// PurposeCountedClick and PurposeCountedOpen tell of no person.
+	PurposeCountedClick Purpose = 4
+	PurposeCountedOpen  Purpose = 5
+	// PurposeLastOpen is a pixel that tells of a person and of nothing else.
+	PurposeLastOpen Purpose = 6
 )
 
 const (

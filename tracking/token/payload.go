@@ -26,13 +26,23 @@ type Link struct {
 	Index   uint32
 	// URL is the target, exactly as in the message.
 	URL string
+	// Person is whose click it is; the zero one in a token that does not say.
+	Person Person
 }
 
 // Open is the payload of the pixel.
 type Open struct {
 	Message [messageSize]byte
 	Index   uint32
+	Person  Person
 }
+
+// Person stands for one reader of one tenant. It is a keyed hash that whoever
+// makes tokens brings along: it finds a person's wishes again, and nobody else
+// can tell whose it is.
+type Person [personSize]byte
+
+const personSize = 8
 
 // Unsubscribe is the payload of an unsubscribe link.
 type Unsubscribe struct {
@@ -54,9 +64,17 @@ func (r *Keyring) SealLink(l Link) (string, error) {
 	}
 	b := appendRecipient(make([]byte, 0, 32+len(l.URL)), l.Message, l.Index)
 	code, prefix := scheme(l.URL)
-	b = append(b, code)
+	if l.Person == (Person{}) {
+		b = append(b, code)
+	} else {
+		b = append(append(b, code+withPerson), l.Person[:]...)
+	}
 	return r.Seal(PurposeClick, append(b, l.URL[len(prefix):]...))
 }
+
+// withPerson is added to the code of a scheme that a person follows. Tokens of
+// before there were any have the code alone.
+const withPerson = 3
 
 // OpenLink is the inverse of SealLink.
 func (r *Keyring) OpenLink(token string) (Link, error) {
@@ -65,16 +83,13 @@ func (r *Keyring) OpenLink(token string) (Link, error) {
 		return Link{}, err
 	}
 	l := Link{Message: d.message(), Index: d.index()}
-	code, prefixes := d.octet(), schemes()
-	if d.failed || int(code) >= len(prefixes) {
-		return Link{}, ErrToken
+	code := d.octet()
+	if code >= withPerson {
+		code -= withPerson
+		l.Person = d.person()
 	}
-	var b strings.Builder
-	b.Grow(len(prefixes[code]) + len(d.rest))
-	b.WriteString(prefixes[code])
-	b.Write(d.rest)
-	l.URL = b.String()
-	if want, _ := scheme(l.URL); want != code || l.URL == "" || len(l.URL) > MaxURL {
+	l.URL = d.url(code)
+	if d.failed {
 		return Link{}, ErrToken
 	}
 	return l, nil
@@ -82,7 +97,11 @@ func (r *Keyring) OpenLink(token string) (Link, error) {
 
 // SealOpen returns the token of a pixel.
 func (r *Keyring) SealOpen(o Open) (string, error) {
-	return r.Seal(PurposeOpen, appendRecipient(nil, o.Message, o.Index))
+	b := appendRecipient(nil, o.Message, o.Index)
+	if o.Person != (Person{}) {
+		b = append(b, o.Person[:]...)
+	}
+	return r.Seal(PurposeOpen, b)
 }
 
 // OpenOpen is the inverse of SealOpen.
@@ -92,6 +111,9 @@ func (r *Keyring) OpenOpen(token string) (Open, error) {
 		return Open{}, err
 	}
 	o := Open{Message: d.message(), Index: d.index()}
+	if len(d.rest) > 0 {
+		o.Person = d.person()
+	}
 	if !d.done() {
 		return Open{}, ErrToken
 	}

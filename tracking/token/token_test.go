@@ -41,8 +41,10 @@ func TestRoundTrip(t *testing.T) {
 		var message [12]byte
 		copy(message[:], rapid.SliceOfN(rapid.Byte(), 12, 12).Draw(t, "message"))
 		index := rapid.Uint32().Draw(t, "index")
+		var person token.Person
+		copy(person[:], rapid.SliceOfN(rapid.Byte(), 0, 8).Draw(t, "person"))
 
-		link := token.Link{message, index, rapid.StringN(1, 200, token.MaxURL).Draw(t, "url")}
+		link := token.Link{Message: message, Index: index, URL: rapid.StringN(1, 200, token.MaxURL).Draw(t, "url"), Person: person}
 		sealed, err := r.SealLink(link)
 		if err != nil {
 			t.Fatal(err)
@@ -51,7 +53,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatalf("got %v, %v; want %v", got, err, link)
 		}
 
-		open := token.Open{message, index}
+		open := token.Open{Message: message, Index: index, Person: person}
 		sealed, err = r.SealOpen(open)
 		if err != nil {
 			t.Fatal(err)
@@ -292,7 +294,7 @@ func TestKeysStaySecret(t *testing.T) {
 
 func FuzzOpen(f *testing.F) {
 	r := ring(f, 0, 1, 2)
-	for _, purpose := range []token.Purpose{1, 2, 3} {
+	for _, purpose := range purposes() {
 		sealed, _ := r.Seal(purpose, []byte("012345678901\x00\x01example.com"))
 		f.Add(sealed)
 	}
@@ -313,8 +315,11 @@ func FuzzPayload(f *testing.F) {
 	r := ring(f, 0)
 	f.Add([]byte("012345678901\x00\x01example.com"))
 	f.Add([]byte("012345678901\x05\x01a\x01b\x03c@d"))
+	f.Add([]byte("012345678901\x00\x0412345678example.com"))
+	f.Add([]byte("\x80\x80\x01\x01a\x01b\x01c\x02x.example"))
+	f.Add([]byte("\x80\x80\x0112345678"))
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		for _, purpose := range []token.Purpose{token.PurposeClick, token.PurposeOpen, token.PurposeUnsubscribe} {
+		for _, purpose := range purposes() {
 			sealed, err := r.Seal(purpose, payload)
 			if err != nil {
 				continue
@@ -343,6 +348,21 @@ func reseal(t *testing.T, r *token.Keyring, purpose token.Purpose, sealed string
 		var u token.Unsubscribe
 		if u, err = r.OpenUnsubscribe(sealed); err == nil {
 			again, err = r.SealUnsubscribe(u)
+		}
+	case token.PurposeCountedClick:
+		var l token.CountedLink
+		if l, err = r.OpenCountedLink(sealed); err == nil {
+			again, err = r.SealCountedLink(l)
+		}
+	case token.PurposeCountedOpen:
+		var c token.Counted
+		if c, err = r.OpenCountedOpen(sealed); err == nil {
+			again, err = r.SealCountedOpen(c)
+		}
+	case token.PurposeLastOpen:
+		var o token.LastOpen
+		if o, err = r.OpenLastOpen(sealed); err == nil {
+			again, err = r.SealLastOpen(o)
 		}
 	}
 	if err == nil && again != sealed {
