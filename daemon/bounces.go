@@ -141,7 +141,7 @@ func (e eventsOf) Follow(ctx context.Context, after uint64, handle func([]event.
 // observe says what an event has to do with suppression, if it has.
 func observe(r *event.Record) (o suppress.Observation, ok bool) {
 	e := &r.Event
-	o = suppress.Observation{Tenant: e.Tenant, Time: e.Time, Position: r.Position, Source: e.ID}
+	o = suppress.Observation{Tenant: e.Tenant, Time: e.Time, Position: r.Position, Source: e.ID, Message: e.Message}
 	switch e.Type {
 	case event.Delivered:
 		o.Sign = suppress.SawDelivery
@@ -149,6 +149,7 @@ func observe(r *event.Record) (o suppress.Observation, ok bool) {
 		o.Sign = suppress.SawComplaint
 	case event.Bounced, event.Expired:
 		o.Sign = signOf(e)
+		o.Late = e.Attempt == 0 // it came back by mail
 	}
 	if o.Sign == 0 || o.Tenant == "" || o.Source == "" {
 		return o, false

@@ -34,6 +34,10 @@ type Observation struct {
 	// Position of the event in the log, and its id.
 	Position uint64
 	Source   string
+	// Message is the id of the message that it is about.
+	Message string
+	// Late: a server had taken the message before, and sent it back.
+	Late bool
 }
 
 // Learned is an entry that an observation led to.
@@ -112,7 +116,7 @@ func (s *Store) observe(w *write, prefix []byte, o *Observation, now time.Time) 
 	e := Entry{Tenant: o.Tenant, Address: o.Address, Time: o.Time.UTC().Truncate(time.Millisecond), Source: o.Source}
 	switch o.Sign {
 	case SawDelivery:
-		return nil, w.resetSoft(prefix, o.Position)
+		return nil, w.resetSoft(prefix, o)
 	case SawHardBounce:
 		e.Reason, e.Expires = HardBounce, after(o.Time, s.rules.HardFor)
 	case SawComplaint:

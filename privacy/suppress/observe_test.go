@@ -25,7 +25,15 @@ func (s *seen) next(sign Sign, to string, later time.Duration) Observation {
 	s.on = s.on.Add(later)
 	return Observation{
 		Sign: sign, Tenant: "acme", Address: address(s.t, to), Time: s.on, Position: s.at, Source: fmt.Sprintf("m-%d", s.at),
+		Message: fmt.Sprintf("message %d", s.at),
 	}
+}
+
+// back is a message that a server takes and then sends back.
+func (s *seen) back(to string, later time.Duration) []Observation {
+	taken, returned := s.next(SawDelivery, to, later), s.next(SawSoftBounce, to, time.Hour)
+	returned.Message, returned.Late = taken.Message, true
+	return []Observation{taken, returned}
 }
 
 func (f *fixture) observe(t testing.TB, all ...Observation) []Learned {
@@ -71,7 +79,9 @@ func TestBouncesAndComplaints(t *testing.T) {
 func TestSoftBounces(t *testing.T) {
 	const to = "one@example.com"
 	for name, c := range map[string]struct {
-		signs string // s: soft, d: delivered; a letter is what follows after a step
+		// s: soft, d: delivered, b: delivered and sent back; a letter is what
+		// follows after a step.
+		signs string
 		step  time.Duration
 		want  bool
 	}{
@@ -83,6 +93,11 @@ func TestSoftBounces(t *testing.T) {
 		"reset":                   {"ssssdssss", 4 * day, false},
 		"reset, then enough":      {"ssssdsssss", 4 * day, true},
 		"too far from each other": {"ss", 90 * day, false},
+		"all sent back":           {"bbbbb", 4 * day, true},
+		"sent back, too few":      {"bbbb", 10 * day, false},
+		"some sent back":          {"sbsbs", 4 * day, true},
+		"sent back after a reset": {"ssssdb", 4 * day, false},
+		"reset, then sent back":   {"bbbdbbbb", 4 * day, false},
 	} {
 		f, s := newTest(t), newSeen(t)
 		f.rules = f.rules.withDefaults()
@@ -92,7 +107,12 @@ func TestSoftBounces(t *testing.T) {
 			if sign == 'd' {
 				kind = SawDelivery
 			}
-			all = append(all, s.next(kind, to, c.step), s.next(SawSoftBounce, "other@example.com", 0))
+			if sign == 'b' {
+				all = append(all, s.back(to, c.step)...)
+			} else {
+				all = append(all, s.next(kind, to, c.step))
+			}
+			all = append(all, s.next(SawSoftBounce, "other@example.com", 0))
 		}
 		for _, o := range all {
 			f.observe(t, o)
