@@ -91,6 +91,13 @@ func (w *world) post(_ context.Context, endpoint string, report []byte) error {
 }
 
 // sent are the numbers of letters and posts.
+// lookups is how often it was asked for records.
+func (w *world) lookups() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.asked
+}
+
 func (w *world) sent() (letters, posts int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

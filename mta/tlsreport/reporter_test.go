@@ -38,8 +38,8 @@ func TestOneReportADay(t *testing.T) {
 			t.Errorf("sent before its time: %d letters, %d posts", letters, posts)
 		}
 		time.Sleep(3 * time.Minute)
-		if letters, posts := w.sent(); letters != 1 || posts != 1 || w.asked != 3 {
-			t.Fatalf("%d letters, %d posts, %d look-ups", letters, posts, w.asked)
+		if letters, posts := w.sent(); letters != 1 || posts != 1 || w.lookups() != 3 {
+			t.Fatalf("%d letters, %d posts, %d look-ups", letters, posts, w.lookups())
 		}
 		report := unzip(t, w.posts["https://tls.example.org/v1?key=s3cret"][0])
 		want := Report{
@@ -99,7 +99,7 @@ func TestTriedForADay(t *testing.T) {
 				stop := run(t, r)
 				defer stop()
 				time.Sleep(24*time.Hour + 20*time.Hour) // 18 hours after the first attempt
-				tried := w.asked
+				tried := w.lookups()
 				if tried < 5 || tried > 12 {
 					t.Errorf("%d attempts", tried)
 				}
