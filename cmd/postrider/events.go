@@ -84,6 +84,9 @@ func (e *environment) printEvent(r api.Record) error {
 	case v.URL != "":
 		line += ": " + v.URL
 	}
+	if v.Machine != "" {
+		line += " (machine: " + v.Machine + ")"
+	}
 	_, err := fmt.Fprintln(e.out, line)
 	return err
 }

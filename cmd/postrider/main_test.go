@@ -214,7 +214,7 @@ func answers() map[string]any {
 		"/v1/events": []api.Record{
 			{Position: 7, Event: event.Event{ID: "e1", Type: event.Accepted, Time: at, Message: id, Recipient: "a@example.net"}},
 			{Position: 8, Event: event.Event{ID: "e2", Type: event.Deferred, Time: at, Message: id, Recipient: "a@example.net", Site: "example.net", Reply: reply}},
-			{Position: 9, Event: event.Event{ID: "e3", Type: event.Clicked, Time: at, Message: id, Index: 1, Recipient: "b@example.net", URL: "https://shop.example/"}},
+			{Position: 9, Event: event.Event{ID: "e3", Type: event.Clicked, Time: at, Message: id, Index: 1, Recipient: "b@example.net", URL: "https://shop.example/", Machine: "scanner"}},
 			{Position: 10, Event: event.Event{ID: "e4", Type: event.Dropped, Time: at, Message: id, Index: 2, Recipient: "c@example.net", Reason: "suppressed: unsubscribed"}},
 			{Position: 11, Event: event.Event{
 				ID: "e5", Type: event.RateExceeded, Time: at, Tenant: "shop", Stream: "marketing", Campaign: "november",

@@ -158,7 +158,7 @@ func (m *Message) messageID() string {
 		inner := strings.TrimSuffix(strings.TrimPrefix(id, "<"), ">")
 		left, right, found := strings.Cut(inner, "@")
 		if len(id) != len(inner)+2 || !found || left == "" || right == "" || strings.ContainsFunc(inner, notInID) {
-			return "Message-ID cannot be read: write <unique@your.domain>, or leave it out and it is added"
+			return "Message-ID cannot be read: write it as RFC 5322 section 3.6.4 has it, or leave it out and it is added"
 		}
 	}
 	return ""
