@@ -21,6 +21,9 @@ func (s *Server) bounce(c *consequence, r *report.Report) error {
 		s.complaint(c, r)
 		return nil
 	}
+	if r.Kind == report.Other && asksToLeave(r.Header) {
+		return s.unsubscription(c, r)
+	}
 	if r.Kind != report.DSN {
 		return nil
 	}

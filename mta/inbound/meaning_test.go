@@ -191,6 +191,23 @@ func TestUnsubscribe(t *testing.T) {
 		}
 		d.left = nil
 	}
+	path := d.address(t, verp.Bounce)
+	for subject, want := range map[string]bool{
+		"unsubscribe": true, "Re: UNSUBSCRIBE!": true, "AW: Abmelden": true, "=?utf-8?q?d=C3=A9sinscription?=": true, "Baja.": true, "STOP": true,
+		"How do I unsubscribe?": false, "Re: News": false, "unsubscribe: no": false, "": false,
+	} {
+		if err := hand(t, s, "From: "+reader+"\r\nSubject: "+subject+"\r\n\r\nunsubscribe\r\n", path); err != nil {
+			t.Error(err)
+		}
+		told := d.told()
+		if got := len(d.left) == 1 && len(told) == 1 && told[0].Type == event.Unsubscribed; got != want || !want && len(d.left)+len(told) > 0 {
+			t.Errorf("answered with %q: %q left, %+v", subject, d.left, told)
+		}
+		d.left = nil
+	}
+	if err := hand(t, s, "From: "+reader+"\r\nSubject: unsubscribe\r\nAuto-Submitted: auto-replied\r\n\r\n", path); err != nil || len(d.left)+len(d.told()) > 0 {
+		t.Errorf("a machine leaves: %v", err)
+	}
 	d.lost = true
 	if err := s.Recipient(leave); replyCode(err) != 451 {
 		t.Errorf("events under way: %v", err)
