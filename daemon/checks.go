@@ -59,12 +59,10 @@ func RunCheck(ctx context.Context, configFile string, o DryRunOptions) (*Check, 
 	if err != nil {
 		return nil, err
 	}
-	snapshot, err := readAccounts(c)
+	directory, err := dryAccounts(c)
 	if err != nil {
 		return nil, err
 	}
-	directory := &accounts{}
-	directory.current.Store(snapshot)
 	injection, err := o.injection(c, directory)
 	if err != nil {
 		return nil, err

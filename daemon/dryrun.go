@@ -88,6 +88,17 @@ func (k *kept) Accept(_ context.Context, s *queue.Submission) error {
 
 func (k *kept) Usage(string) queue.Usage { return queue.Usage{} }
 
+// dryAccounts are those of a configuration file, whether a daemon runs or not.
+func dryAccounts(c *config.Config) (*accounts, error) {
+	snapshot, err := readAccounts(c)
+	if err != nil {
+		return nil, err
+	}
+	directory := &accounts{}
+	directory.current.Store(snapshot)
+	return directory, nil
+}
+
 // RunDry takes a message as submission does and renders it as delivery does,
 // with the keys and the tracker of the configuration file. Nothing is sent or
 // stored, and the links in it lead where they should and record nothing: they
@@ -97,12 +108,10 @@ func RunDry(ctx context.Context, configFile string, o DryRunOptions) (*DryRun, e
 	if err != nil {
 		return nil, err
 	}
-	snapshot, err := readAccounts(c)
+	directory, err := dryAccounts(c)
 	if err != nil {
 		return nil, err
 	}
-	directory := &accounts{}
-	directory.current.Store(snapshot)
 	submitted, err := o.submit(ctx, c, directory)
 	if err != nil {
 		return nil, err

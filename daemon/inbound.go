@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 
 	"github.com/postrider-mta/postrider/daemon/config"
 	"github.com/postrider-mta/postrider/internal/account"
@@ -11,7 +10,6 @@ import (
 	"github.com/postrider-mta/postrider/mta/bounce/report"
 	"github.com/postrider-mta/postrider/mta/bounce/verp"
 	"github.com/postrider-mta/postrider/mta/inbound"
-	"github.com/postrider-mta/postrider/mta/submission"
 )
 
 // inboundListener is the certificate's name; no listener of the file has it.
@@ -36,25 +34,7 @@ func (d *daemon) startInbound(c *config.Config) error {
 	for _, address := range server.Addresses() {
 		d.logger.Info("listening for bounces", "address", address.String())
 	}
-	d.run(part{
-		name: "bounces",
-		serve: func() error {
-			// It may be asked to stop before it comes here.
-			if err := server.Serve(context.Background()); !errors.Is(err, submission.ErrClosed) {
-				return err
-			}
-			return nil
-		},
-		stop: func(ctx context.Context) error {
-			ctx, cancel := context.WithTimeout(ctx, clientGrace)
-			defer cancel()
-			if err := server.Shutdown(ctx); err != nil {
-				// Servers send again what was not acknowledged.
-				d.logger.Warn("taking bounces was cut short", "error", err)
-			}
-			return nil
-		},
-	})
+	d.runSMTP("bounces", server)
 	return nil
 }
 

@@ -36,8 +36,19 @@ func (d *daemon) startSubmission(c *config.Config) error {
 		d.logger.Info("listening", "listener", c.Listeners[i].Name, "address", address.String(), "tls", c.Listeners[i].TLS)
 	}
 	d.submission = server
+	d.runSMTP("submission", server)
+	return nil
+}
+
+// smtpServer takes mail, of whatever kind.
+type smtpServer interface {
+	Serve(ctx context.Context) error
+	Shutdown(ctx context.Context) error
+}
+
+func (d *daemon) runSMTP(name string, server smtpServer) {
 	d.run(part{
-		name: "submission",
+		name: name,
 		serve: func() error {
 			// It may be asked to stop before it comes here.
 			if err := server.Serve(context.Background()); !errors.Is(err, submission.ErrClosed) {
@@ -50,12 +61,11 @@ func (d *daemon) startSubmission(c *config.Config) error {
 			defer cancel()
 			if err := server.Shutdown(ctx); err != nil {
 				// Clients hand in again what was not acknowledged.
-				d.logger.Warn("submission was cut short", "error", err)
+				d.logger.Warn("taking mail was cut short", "of", name, "error", err)
 			}
 			return nil
 		},
 	})
-	return nil
 }
 
 func (d *daemon) listener(l config.Listener) (submission.Listener, error) {

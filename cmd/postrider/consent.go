@@ -97,33 +97,16 @@ type consentListCommand struct {
 func (c consentListCommand) Run(e *environment) error {
 	client := e.client()
 	defer client.Close()
-	request, shown := api.ConsentListRequest{Tenant: c.Tenant}, 0
-	for {
-		request.Limit = 1_000
-		if c.Limit > 0 {
-			request.Limit = min(request.Limit, c.Limit-shown)
-		}
+	request := api.ConsentListRequest{Tenant: c.Tenant}
+	return e.pages(c.Limit, "nobody has said anything", func(limit int) (int, string, error) {
+		request.Limit = limit
 		page, err := client.Consents(e.ctx, request)
 		if err != nil {
-			return err
+			return 0, "", err
 		}
-		if err := e.printConsents(page.Consents); err != nil {
-			return err
-		}
-		shown += len(page.Consents)
 		request.After = page.Next
-		if page.Next == "" || shown == c.Limit {
-			break
-		}
-	}
-	switch {
-	case e.json:
-	case shown == 0:
-		fmt.Fprintln(e.out, "nobody has said anything")
-	case request.After != "":
-		fmt.Fprintln(e.out, "There is more: --limit shows it.")
-	}
-	return nil
+		return len(page.Consents), page.Next, e.printConsents(page.Consents)
+	})
 }
 
 // printConsents writes one a line.

@@ -136,33 +136,15 @@ func (c suppressListCommand) Run(e *environment) error {
 	request := api.SuppressionListRequest{Selector: api.SuppressionSelector{
 		Tenant: whose{c.Tenant, c.AllTenants}.name(), Stream: c.Stream, Reason: c.Reason,
 	}}
-	shown := 0
-	for {
-		request.Limit = 1_000
-		if c.Limit > 0 {
-			request.Limit = min(request.Limit, c.Limit-shown)
-		}
+	return e.pages(c.Limit, "nobody is suppressed", func(limit int) (int, string, error) {
+		request.Limit = limit
 		page, err := client.Suppressions(e.ctx, request)
 		if err != nil {
-			return err
+			return 0, "", err
 		}
-		if err := e.printSuppressions(page.Suppressions); err != nil {
-			return err
-		}
-		shown += len(page.Suppressions)
 		request.After = page.Next
-		if page.Next == "" || shown == c.Limit {
-			break
-		}
-	}
-	switch {
-	case e.json:
-	case shown == 0:
-		fmt.Fprintln(e.out, "nobody is suppressed")
-	case request.After != "":
-		fmt.Fprintln(e.out, "There is more: --limit shows it.")
-	}
-	return nil
+		return len(page.Suppressions), page.Next, e.printSuppressions(page.Suppressions)
+	})
 }
 
 // printSuppressions writes one a line.
