@@ -182,6 +182,9 @@ func (e *ear) told(t *talk, data []byte) error {
 		if err := json.Unmarshal(line, &r); err != nil {
 			return err
 		}
+		if r.Event.Type == event.RateExceeded {
+			continue // it is about nobody's mail
+		}
 		e.unasked(word{Kind: wordTold, Position: r.Position, Events: []event.Event{r.Event}})
 	}
 }

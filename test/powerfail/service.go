@@ -67,6 +67,11 @@ http = %q
 match = "*"
 via = [%q]
 tls = "none"
+[[tenant]]
+name = "default"
+[[tenant.stream]]
+name = "marketing"
+rate_action = "warn"
 `
 
 // place is a daemon's folder: configuration, log, and the folder data.
