@@ -67,6 +67,5 @@ func (d *daemon) inboundOptions(c *config.Config) (inbound.Options, error) {
 
 // unsubscribeByMail is what the tracker does for those who follow the link.
 func (d *daemon) unsubscribeByMail(ctx context.Context, tenant, stream string, address mail.Address, message string) error {
-	u := &unsubscriber{d.suppress}
-	return u.Unsubscribe(ctx, tenant, stream, address, message, 0)
+	return d.chooser().Unsubscribe(ctx, tenant, stream, address, message, 0)
 }

@@ -26,6 +26,10 @@ type chooser struct {
 	landing func(ctx context.Context, tenant string, a mail.Address)
 }
 
+func (d *daemon) chooser() *chooser {
+	return &chooser{unsubscriber{d.suppress}, d.accounts, d.suppress, d.consents, d.awaitLanding}
+}
+
 var (
 	_ tracking.Unsubscriber = (*chooser)(nil)
 	_ tracking.Preferences  = (*chooser)(nil)

@@ -147,6 +147,7 @@ func TestCampaignIsHeldByItself(t *testing.T) {
 	}
 	awaitRate(t, s, "bad", func(r api.Rate) bool { return r.Delivered == 10 && r.State == "few" && !r.Released.IsZero() })
 	hand(t, s, "bad", "reader", 300, 320)
+	awaitRate(t, s, "bad", func(r api.Rate) bool { return r.Delivered == 30 })
 	hand(t, s, "bad", "gone", 300, 301)
 	awaitRate(t, s, "bad", func(r api.Rate) bool { return r.State == "ok" && r.Bounces.Count == 1 })
 	if holds, err := s.client().Holds(t.Context()); err != nil || len(holds) != 0 {

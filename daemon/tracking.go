@@ -74,7 +74,7 @@ func (d *daemon) startTracker(c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	choices := &chooser{unsubscriber{d.suppress}, d.accounts, d.suppress, d.consents, d.awaitLanding}
+	choices := d.chooser()
 	recorder, err := newConsenting(d.store, d.consents, d.events.Lookup, d.metrics)
 	if err != nil {
 		return errors.Join(err, listener.Close())
