@@ -37,6 +37,7 @@ func TestReaderRefusesToBeMeasured(t *testing.T) {
 	}
 	click(jane)
 	w.ask(http.MethodGet, find(t, pixel, jane), "", "")
+	w.daemon.Kill()
 	w.restart()
 	click(jane)
 	click(joe)

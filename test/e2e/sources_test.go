@@ -54,6 +54,7 @@ func TestMailLeavesFromItsPool(t *testing.T) {
 	if e := from(letter()); e.Source != "two" {
 		t.Errorf("diverted mail left from %q", e.Source)
 	}
+	w.daemon.Kill()
 	w.restart()
 	if e := from(letter()); e.Source != "two" {
 		t.Errorf("diverted mail left from %q after a restart", e.Source)

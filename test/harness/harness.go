@@ -119,8 +119,16 @@ func Serve(ctx context.Context, binary, dir, configuration string) (*Daemon, err
 	return d, nil
 }
 
-// Restart starts the daemon again after it has ended.
+// Restart starts the daemon again after it has ended. It refuses while it runs:
+// the old one would answer for the new one, which the lock ends.
 func (d *Daemon) Restart(ctx context.Context) error {
+	if d.Program != nil {
+		select {
+		case <-d.Exited():
+		default:
+			return errors.New("the daemon is to start again and has not ended")
+		}
+	}
 	program, err := Start(d.binary, d.LogFile(), "serve", "--config", d.ConfigFile())
 	if err != nil {
 		return err
