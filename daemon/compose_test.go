@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postrider-mta/postrider/mta/bounce"
+
 	"github.com/postrider-mta/postrider/daemon/admin/api"
 	"github.com/postrider-mta/postrider/daemon/offline"
 	"github.com/postrider-mta/postrider/internal/mail"
@@ -47,7 +49,7 @@ func TestSendRefuses(t *testing.T) {
 // TestLimits proves that a site's limits reach the shaper.
 func TestLimits(t *testing.T) {
 	s := newSite(t, basic+"[delivery]\nconnections_per_site = 7\n[[site]]\nmatch = \"example.net\"\nconnections = 3\nmessages_per_connection = 9\n")
-	got := limits(s.config(), nil)
+	got := limits(s.config(), nil, bounce.New())
 	if got.Default.Connections != 7 {
 		t.Errorf("%+v", got.Default)
 	}

@@ -20,6 +20,7 @@ import (
 	eventlog "github.com/postrider-mta/postrider/event/log"
 	"github.com/postrider-mta/postrider/event/stats"
 	"github.com/postrider-mta/postrider/event/watch"
+	"github.com/postrider-mta/postrider/mta/bounce"
 	"github.com/postrider-mta/postrider/mta/delivery"
 	"github.com/postrider-mta/postrider/mta/shape"
 	"github.com/postrider-mta/postrider/mta/source"
@@ -76,6 +77,8 @@ type daemon struct {
 	// hits is nil where there is no tracker.
 	hits    *hit.Classifier
 	domains *selftest.Domains
+	// classifier says what replies mean, to all who ask.
+	classifier *bounce.Classifier
 	// trackingHosts are the names of the tracking domains, trackingFiles their
 	// certificates where those are in files.
 	trackingHosts certificate.Hosts
@@ -119,7 +122,7 @@ func Run(ctx context.Context, options Options) error {
 func newDaemon(options Options, c *config.Config) *daemon {
 	d := &daemon{
 		options: options, begun: c, started: time.Now(), metrics: prometheus.NewRegistry(),
-		router: &router{},
+		router: &router{}, classifier: bounce.New(),
 		// Each part may fail once without waiting for a reader.
 		failures: make(chan error, 16),
 	}

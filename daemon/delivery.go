@@ -39,7 +39,7 @@ func (d *daemon) startDelivery(c *config.Config) error {
 	d.engine, err = delivery.New(delivery.Options{
 		Store: d.store, Router: d.router, Shaper: d.shaper,
 		Gate: &gate{d.suppress}, Renderer: returning, Signer: d.signer, Notifier: notices,
-		Encode7Bit: mimetree.Encode7Bit,
+		Encode7Bit: mimetree.Encode7Bit, Classifier: d.classifier,
 		Retry: queue.RetryPolicy{
 			First: c.Queue.RetryFirst, Factor: c.Queue.RetryFactor, Max: c.Queue.RetryMax, Jitter: c.Queue.RetryJitter,
 		},

@@ -6,7 +6,6 @@ import (
 	"github.com/postrider-mta/postrider/daemon/config"
 	"github.com/postrider-mta/postrider/internal/account"
 	"github.com/postrider-mta/postrider/internal/mail"
-	"github.com/postrider-mta/postrider/mta/bounce"
 	"github.com/postrider-mta/postrider/mta/bounce/report"
 	"github.com/postrider-mta/postrider/mta/bounce/verp"
 	"github.com/postrider-mta/postrider/mta/inbound"
@@ -42,7 +41,7 @@ func (d *daemon) inboundOptions(c *config.Config) (inbound.Options, error) {
 	b := &c.Bounces
 	options := inbound.Options{
 		Hostname: c.Hostname, Listen: b.Listen,
-		Codec: verp.New(returnKeys{d.tokens}), Parser: report.New(bounce.New()),
+		Codec: verp.New(returnKeys{d.tokens}), Parser: report.New(d.classifier),
 		Domains: d.accounts.bounceDomain, Tenant: d.accounts.numbered, Complaints: b.Complaints,
 		Origin: d.events.Lookup, Record: d.store.Record, Unsubscribe: d.unsubscribeByMail,
 		Limits: inbound.Limits{

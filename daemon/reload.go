@@ -48,7 +48,7 @@ func (d *daemon) prepare(c *config.Config) (*state, error) {
 	tokens, tokensError := d.readTokenKeys()
 	s := &state{
 		config: c, accounts: accounts, signer: signer, router: router, egress: egress,
-		limits: limits(c, providers), certificates: certificates, tracking: tracking, tokens: tokens,
+		limits: limits(c, providers, d.classifier), certificates: certificates, tracking: tracking, tokens: tokens,
 	}
 	err := errors.Join(accountsError, signerError, providersError, routerError, egressError, certificatesError, trackingError, tokensError)
 	if err != nil {

@@ -38,8 +38,7 @@ func readProviders(c *config.Config) (*shape.Providers, error) {
 }
 
 // limits are those of [delivery], [[site]] and the rules of providers.
-func limits(c *config.Config, providers *shape.Providers) shape.Options {
-	classifier := bounce.New()
+func limits(c *config.Config, providers *shape.Providers, classifier *bounce.Classifier) shape.Options {
 	options := shape.Options{
 		Default: shape.Limits{
 			Connections:           c.Delivery.ConnectionsPerSite,

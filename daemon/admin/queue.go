@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 
@@ -44,12 +45,9 @@ func (s *Server) list(r *http.Request) ([]queue.Entry, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	limit := request.Limit
-	if limit == 0 {
-		limit = defaultPage
-	}
-	if limit < 0 || limit > maxPage {
-		return nil, "", fail(http.StatusBadRequest, fmt.Sprintf("limit is not between 1 and %d", maxPage))
+	limit, err := pageLimit(request.Limit)
+	if err != nil {
+		return nil, "", err
 	}
 	return s.options.Store.List(r.Context(), selector, request.After, limit)
 }
@@ -99,6 +97,15 @@ func (s *Server) cancel(r *http.Request) (any, error) {
 	}
 	n, err := s.options.Store.Cancel(r.Context(), selector, reason)
 	return api.Changed{Recipients: n}, err
+}
+
+// pageLimit is how many rows a page has for whom asks for so many; 0 for the
+// usual number.
+func pageLimit(asked int) (int, error) {
+	if asked < 0 || asked > maxPage {
+		return 0, fail(http.StatusBadRequest, fmt.Sprintf("limit is not between 1 and %d", maxPage))
+	}
+	return cmp.Or(asked, defaultPage), nil
 }
 
 func decodeChange(r *http.Request) (api.ChangeRequest, queue.Selector, error) {

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 
@@ -51,11 +50,8 @@ func (s *Server) suppressions(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if request.Limit == 0 {
-		request.Limit = defaultPage
-	}
-	if request.Limit < 0 || request.Limit > maxPage {
-		return nil, fail(http.StatusBadRequest, fmt.Sprintf("limit is not between 1 and %d", maxPage))
+	if request.Limit, err = pageLimit(request.Limit); err != nil {
+		return nil, err
 	}
 	return s.options.Suppressions.List(r.Context(), request)
 }

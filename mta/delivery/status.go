@@ -8,7 +8,6 @@ import (
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/mta/route"
 	"github.com/postrider-mta/postrider/mta/shape"
-	"github.com/postrider-mta/postrider/queue"
 )
 
 // SiteStatus is one site that mail waits for, at a glance.
@@ -35,15 +34,6 @@ type RouteStatus struct {
 	LastReason string
 }
 
-// Place is where a queue's recipients wait.
-type Place struct {
-	// Site is empty while the route is being looked up.
-	Site  string
-	Hosts []string
-	// Throttles that it waits for.
-	Throttles []shape.Throttle
-}
-
 // Sites returns the sites that mail waits for now, ordered by name.
 func (e *Engine) Sites() []SiteStatus {
 	throttles := e.throttles()
@@ -61,23 +51,6 @@ func (e *Engine) Sites() []SiteStatus {
 	}
 	slices.SortFunc(all, func(a, b SiteStatus) int { return cmp.Compare(a.Site, b.Site) })
 	return all
-}
-
-// Where says where the due recipients of a queue wait; false when none is due
-// that was not leased.
-func (e *Engine) Where(key queue.Key) (Place, bool) {
-	e.mu.Lock()
-	q, ok := e.queues[key]
-	if !ok || q.outlet == nil {
-		e.mu.Unlock()
-		return Place{}, ok
-	}
-	o := q.outlet
-	e.mu.Unlock()
-	o.site.mu.Lock()
-	hosts := names(o.route)
-	o.site.mu.Unlock()
-	return Place{Site: o.site.name, Hosts: hosts, Throttles: e.throttles()[o.site.name]}, true
 }
 
 func (e *Engine) throttles() map[string][]shape.Throttle {
