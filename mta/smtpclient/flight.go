@@ -215,7 +215,8 @@ func (c *Client) enqueue(x *transaction) bool {
 	x.crowded = len(f.queue) >= f.window.size
 	if x.chunked && x.behind || !x.behind && c.dirty {
 		// What becomes of those before is not known yet: whatever they leave
-		// behind must not mix with this one.
+		// behind must not mix with this one. This leans on RSET, which a server
+		// must not refuse (RFC 5321 section 4.1.1.5).
 		x.first = RSET
 	}
 	if x.chunked || before == nil || before.told() {

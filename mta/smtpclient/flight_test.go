@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/internal/testmx"
 )
@@ -80,7 +82,7 @@ func begin(ctx context.Context, t testing.TB, c *Client, all []*Transaction) []R
 // check demands that what the server took is what the results say: nothing
 // that was not sent, nothing twice, nothing mixed with another; and nothing
 // counted as sent that it has not, or as refused that it has.
-func check(t testing.TB, server *testmx.Server, all []*Transaction, results []Result) {
+func check(t rapid.TB, server *testmx.Server, all []*Transaction, results []Result) {
 	t.Helper()
 	taken := map[string]string{}
 	for _, m := range server.Messages() {
