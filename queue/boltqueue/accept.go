@@ -31,7 +31,10 @@ func (s *Store) Accept(ctx context.Context, sub *queue.Submission) error {
 	if err := s.pin(a); err != nil {
 		return err
 	}
-	w := &journal.Write{Kind: kindAccept, Head: a.appendHead(make([]byte, 0, 512)), Body: sub.Body, Value: a}
+	room := s.scratches.take()
+	defer s.scratches.giveBack(room)
+	room.head = a.appendHead(room.head[:0])
+	w := &journal.Write{Kind: kindAccept, Head: room.head, Body: sub.Body, Value: a}
 	if err := s.journal.Append(ctx, w); err != nil {
 		s.unpin(a)
 		return storageError(err)

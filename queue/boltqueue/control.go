@@ -26,7 +26,9 @@ func (s *Store) Retry(ctx context.Context, sel queue.Selector) (int, error) {
 		for i, e := range claimed {
 			o.changes[i] = change{recipient: e.key(), queue: e.queue.id, due: min(e.due, now), attempts: e.attempts}
 		}
-		return s.journalOutcomes(ctx, o, waiting)
+		room := s.scratches.take()
+		defer s.scratches.giveBack(room)
+		return s.journalOutcomes(ctx, o, waiting, room)
 	}
 	return c.run(ctx)
 }

@@ -106,7 +106,7 @@ func (w *eventWriter) kept() journal.Position { return journal.Position(w.last.L
 // passed returns the position below which no record is needed for its events.
 func (w *eventWriter) passed() journal.Position { return journal.Position(w.stored.Load()) }
 
-// committed takes a durable group. It runs on the committer.
+// committed takes a durable group, in order.
 func (w *eventWriter) committed(group []*journal.Write) {
 	if w.log == nil {
 		return

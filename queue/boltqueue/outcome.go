@@ -3,6 +3,7 @@ package boltqueue
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/postrider-mta/postrider/event"
 	"github.com/postrider-mta/postrider/queue"
@@ -17,7 +18,20 @@ type outcomes struct {
 	events  []event.Event
 }
 
+// oneOutcome is the usual record: all of it is allocated at once.
+type oneOutcome struct {
+	outcomes
+	change [1]change
+	entry  [1]*entry
+	event  [1]event.Event
+}
+
 func newOutcomes(n int) *outcomes {
+	if n == 1 {
+		one := &oneOutcome{}
+		one.changes, one.entries, one.events = one.change[:], one.entry[:0], one.event[:]
+		return &one.outcomes
+	}
 	return &outcomes{changes: make([]change, n), entries: make([]*entry, 0, n), events: make([]event.Event, n)}
 }
 
@@ -45,6 +59,7 @@ func (s *Store) Defer(ctx context.Context, deferrals []queue.Deferral) error {
 		o.events[i] = deferrals[i].Event
 	}
 	return s.write(ctx, o, func(c *change, e *entry, i int) {
+		c.event = slices.Clone(c.event) // it stays with the entry
 		c.due = clampDue(e.message.shared, deferrals[i].Until)
 		c.attempts = e.attempts
 		if !deferrals[i].Uncounted {
@@ -56,23 +71,38 @@ func (s *Store) Defer(ctx context.Context, deferrals []queue.Deferral) error {
 // write makes outcomes of leased recipients durable. fill completes a change
 // once its entry is known.
 func (s *Store) write(ctx context.Context, o *outcomes, fill func(*change, *entry, int)) error {
-	for i := range o.events {
-		encoded, err := encodeEvent(&o.events[i])
-		if err != nil {
-			return err
-		}
-		o.changes[i].event = encoded
+	room := s.scratches.take()
+	defer s.scratches.giveBack(room)
+	if err := room.encodeEvents(o); err != nil {
+		return err
 	}
 	if err := s.beginSettling(o, fill); err != nil {
 		return err
 	}
-	return s.journalOutcomes(ctx, o, leased)
+	return s.journalOutcomes(ctx, o, leased, room)
+}
+
+// encodeEvents gives each change its encoded event, until the room is given
+// back.
+func (room *scratch) encodeEvents(o *outcomes) error {
+	room.events = room.events[:0]
+	for i := range o.events {
+		start := len(room.events)
+		encoded, err := o.events[i].AppendJSON(room.events)
+		if err != nil {
+			return fmt.Errorf("encode event: %w", err)
+		}
+		room.events = encoded
+		o.changes[i].event = encoded[start:len(encoded):len(encoded)]
+	}
+	return nil
 }
 
 // journalOutcomes appends the record; on an error its entries go back to the
 // state they were in.
-func (s *Store) journalOutcomes(ctx context.Context, o *outcomes, before state) error {
-	w := &journal.Write{Kind: kindOutcome, Head: appendChanges(nil, o.changes), Value: o}
+func (s *Store) journalOutcomes(ctx context.Context, o *outcomes, before state, room *scratch) error {
+	room.head = appendChanges(room.head[:0], o.changes)
+	w := &journal.Write{Kind: kindOutcome, Head: room.head, Value: o}
 	err := s.journal.Append(ctx, w)
 	if err == nil {
 		return nil

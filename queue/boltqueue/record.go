@@ -182,14 +182,6 @@ const (
 	hitOctets   = 256
 )
 
-func encodeEvent(e *event.Event) ([]byte, error) {
-	b, err := e.AppendJSON(make([]byte, 0, eventOctets))
-	if err != nil {
-		return nil, fmt.Errorf("encode event: %w", err)
-	}
-	return b, nil
-}
-
 func decodeEvent(b []byte) (event.Event, error) {
 	e, err := event.ParseJSON(b)
 	if err != nil {

@@ -25,11 +25,12 @@ type Store struct {
 	options Options
 	// dbMu guards the pointer: compaction exchanges it. Whoever holds
 	// checkpoints.running may read it without.
-	dbMu    sync.RWMutex
-	db      *boltguard.DB
-	journal *journal.Journal
-	events  *eventWriter
-	space   space
+	dbMu      sync.RWMutex
+	db        *boltguard.DB
+	journal   *journal.Journal
+	events    *eventWriter
+	space     space
+	scratches scratches
 
 	mu sync.Mutex
 	memory

@@ -101,8 +101,10 @@ func (h recordHeader) append(b []byte, at Position, salt uint32) []byte {
 	b = binary.LittleEndian.AppendUint32(b, h.sum)
 	b = append(b, h.kind, 0)
 	b = binary.LittleEndian.AppendUint16(b, h.padding)
-	binary.LittleEndian.PutUint32(b[start:], headerSum(b[start+4:], at, salt))
-	return b
+	end := len(b)
+	b = binary.LittleEndian.AppendUint64(b, uint64(at)) // an array of its own would be allocated
+	binary.LittleEndian.PutUint32(b[start:], checksum(checksum(salt, b[end:]), b[start+4:end]))
+	return b[:end]
 }
 
 func decodeRecordHeader(b []byte, at Position, salt uint32) (recordHeader, bool) {

@@ -55,8 +55,9 @@ type Options struct {
 	// Scanned is where a Scan will begin: Replay looks for missing segments
 	// from there on. Zero: where the replay begins.
 	Scanned Position
-	// Committed, if set, is called with each durable group in order, before
-	// its writers are answered. It runs on the committer and should be short.
+	// Committed, if set, is called with each durable group in order, one at a
+	// time, before its writers are answered. At most the group behind it is
+	// written meanwhile: it should be short.
 	Committed func(group []*Write)
 	// Files is the file system; nil for the real one.
 	Files FileSystem
@@ -102,12 +103,18 @@ func (w *Write) length() int { return len(w.Head) + len(w.Body) }
 type Journal struct {
 	options Options
 
-	mu      sync.Mutex // guards pending and closed
+	mu      sync.Mutex // guards what follows
 	pending []*Write
-	closed  bool
+	// pendingBytes is what the pending will take in the segment.
+	pendingBytes int64
+	closed       bool
 
 	wake chan struct{}
 	done chan struct{}
+	// answering is the group that was written last.
+	answering sync.WaitGroup
+	// answers are channels that a Write has been answered on.
+	answers sync.Pool
 
 	committer committer
 	segments  segmentTable
@@ -160,16 +167,26 @@ func (j *Journal) Append(ctx context.Context, w *Write) error {
 		return ErrTooLarge
 	}
 	w.sum = checksum(checksum(0, w.Head), w.Body)
-	w.done = make(chan error, 1)
+	w.done = j.channel()
+	defer j.answers.Put(w.done)
 	j.mu.Lock()
 	if j.closed {
 		j.mu.Unlock()
 		return ErrClosed
 	}
 	j.pending = append(j.pending, w)
+	j.pendingBytes += recordSize(w.length())
 	j.mu.Unlock()
 	j.signal()
 	return <-w.done
+}
+
+// channel returns one on which nothing is under way.
+func (j *Journal) channel() chan error {
+	if done, ok := j.answers.Get().(chan error); ok {
+		return done
+	}
+	return make(chan error, 1)
 }
 
 func (j *Journal) signal() {
@@ -293,6 +310,7 @@ func (j *Journal) take() (group []*Write, closed bool) {
 		}
 		n++
 	}
+	j.pendingBytes -= groupSize(j.pending[:n])
 	if n == len(j.pending) {
 		group, j.pending = j.pending, nil
 	} else {
