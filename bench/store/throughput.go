@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,45 +23,57 @@ type measurement struct {
 	values map[string]float64
 }
 
-// rounds of each benchmark, all in turn, so that a moment's noise hits all of
-// them alike; the median counts.
-const rounds = 3
+// rounds of the measurements; the median counts.
+const rounds = 5
 
-// throughput runs the store's own benchmarks.
+// cases are the benchmarks of the store, its two baselines first.
+func cases() []string {
+	return []string{"append", "rows", "accept+settle", "accept", "settle", "defer", "mix"}
+}
+
+// throughput runs the store's own benchmarks: each in a process of its own, so
+// that none bears what another left in memory, and all in turns, so that a
+// moment's noise hits all alike.
 func (b *bench) throughput(ctx context.Context) error {
+	binary := filepath.Join(b.dir, "store.test")
+	if out, err := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, storePackage).CombinedOutput(); err != nil {
+		return fmt.Errorf("go test: %w\n%s", err, out)
+	}
 	for _, writers := range []struct{ number, operations int }{
 		{1, b.operations / 40}, {50, b.operations / 2}, {500, b.operations / 2},
 	} {
 		fmt.Fprintf(os.Stderr, "bench-store: the store alone, %d writers\n", writers.number)
 		var all []measurement
 		for range rounds {
-			round, err := benchmark(ctx, writers.number, writers.operations)
-			if err != nil {
-				return err
+			for _, name := range cases() {
+				m, err := b.benchmark(ctx, binary, name, writers.number, writers.operations)
+				if err != nil {
+					return err
+				}
+				all = append(all, m)
 			}
-			all = append(all, round...)
 		}
 		b.figures.throughput = append(b.figures.throughput, medians(all)...)
 	}
 	return nil
 }
 
-func benchmark(ctx context.Context, writers, operations int) ([]measurement, error) {
-	pattern := fmt.Sprintf("^BenchmarkStore$/./^writers=%d$", writers)
-	cmd := exec.CommandContext(ctx, "go", "test", storePackage, "-run", "^$", "-bench", pattern,
-		"-benchtime", strconv.Itoa(operations)+"x")
+func (b *bench) benchmark(ctx context.Context, binary, name string, writers, operations int) (measurement, error) {
+	pattern := fmt.Sprintf("^BenchmarkStore$/^%s$/^writers=%d$", regexp.QuoteMeta(name), writers)
+	cmd := exec.CommandContext(ctx, binary, "-test.run", "^$", "-test.bench", pattern,
+		"-test.benchtime", strconv.Itoa(operations)+"x")
+	cmd.Env = append(os.Environ(), "TMPDIR="+b.dir)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("go test: %w\n%s", err, out.String())
+		return measurement{}, fmt.Errorf("%s: %w\n%s", name, err, out.String())
 	}
-	var all []measurement
 	for line := range strings.Lines(out.String()) {
 		if m, ok := parseMeasurement(line); ok {
-			all = append(all, m)
+			return m, nil
 		}
 	}
-	return all, nil
+	return measurement{}, fmt.Errorf("%s: no figures in\n%s", name, out.String())
 }
 
 // medians joins the measurements of one name, each unit for itself.
