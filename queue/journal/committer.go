@@ -49,13 +49,11 @@ func (j *Journal) run() {
 
 // enoughBytes waiting are a group that takes a disk about as long to write as
 // the sync would take for less.
-const enoughBytes = 96 << 10
+const enoughBytes = 64 << 10
 
 // enough reports whether a group waits that need not grow.
 func (j *Journal) enough() bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.pendingBytes >= enoughBytes
+	return j.pendingBytes.Load() >= enoughBytes
 }
 
 // gather lets the writers that were just answered, and those about to be
@@ -65,11 +63,11 @@ func (j *Journal) enough() bool {
 // saved: the disk works on, and those just answered make the next group
 // meanwhile.
 func (j *Journal) gather() {
-	for before := -1; ; {
+	for before := -1; !j.enough(); {
 		j.mu.Lock()
-		waiting, octets := len(j.pending), j.pendingBytes
+		waiting := len(j.pending)
 		j.mu.Unlock()
-		if waiting <= before || octets >= enoughBytes {
+		if waiting <= before {
 			return
 		}
 		before = waiting

@@ -103,11 +103,11 @@ func (w *Write) length() int { return len(w.Head) + len(w.Body) }
 type Journal struct {
 	options Options
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards pending and closed
 	pending []*Write
+	closed  bool
 	// pendingBytes is what the pending will take in the segment.
-	pendingBytes int64
-	closed       bool
+	pendingBytes atomic.Int64
 
 	wake chan struct{}
 	done chan struct{}
@@ -175,7 +175,7 @@ func (j *Journal) Append(ctx context.Context, w *Write) error {
 		return ErrClosed
 	}
 	j.pending = append(j.pending, w)
-	j.pendingBytes += recordSize(w.length())
+	j.pendingBytes.Add(recordSize(w.length()))
 	j.mu.Unlock()
 	j.signal()
 	return <-w.done
@@ -304,13 +304,14 @@ func (j *Journal) take() (group []*Write, closed bool) {
 	limit := min(maxGroup, j.options.SegmentBytes)
 	n, size := 0, int64(0)
 	for n < len(j.pending) {
-		size += recordSize(j.pending[n].length())
-		if n > 0 && size > limit {
+		one := recordSize(j.pending[n].length())
+		if n > 0 && size+one > limit {
 			break
 		}
+		size += one
 		n++
 	}
-	j.pendingBytes -= groupSize(j.pending[:n])
+	j.pendingBytes.Add(-size)
 	if n == len(j.pending) {
 		group, j.pending = j.pending, nil
 	} else {
