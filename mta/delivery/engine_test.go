@@ -15,6 +15,7 @@ import (
 	"github.com/postrider-mta/postrider/mta/route"
 	"github.com/postrider-mta/postrider/mta/shape"
 	"github.com/postrider-mta/postrider/mta/smtpclient"
+	"github.com/postrider-mta/postrider/mta/source"
 	"github.com/postrider-mta/postrider/queue"
 )
 
@@ -618,6 +619,51 @@ func TestRouteErrorsAnswerTheQueue(t *testing.T) {
 		wantCounts(t, b, map[event.Type]int{event.Bounced: 300, event.Deferred: 300})
 		if e := b.store.of(event.Bounced)[0]; !strings.Contains(e.Reason, "does not exist") || e.Reply.Code != 550 {
 			t.Errorf("event %+v", e)
+		}
+	})
+}
+
+// TestWaivedPoliciesDoNotKeepMail: where policies leave no host, mail that does
+// without them goes out, and the rest waits.
+func TestWaivedPoliciesDoNotKeepMail(t *testing.T) {
+	run(t, time.Second, func(b *workbench) {
+		barred := route.Host{Name: "mx.barred.example", Addrs: []netip.AddrPort{b.world.addr("mx.barred.example")}}
+		b.world.errs["barred.example"] = &route.Error{
+			Domain: "barred.example", Reply: mail.Reply{Code: 451}, Err: route.ErrPolicy,
+			Barred: &route.Route{Site: "barred.example", Barred: []route.Host{barred}},
+		}
+		for range 300 {
+			b.store.accept(letter{body: "x"}, "r@barred.example")
+			b.store.accept(letter{body: "y", waiveTLS: true}, "r@barred.example")
+		}
+	}, func(t *testing.T, b *workbench) {
+		wantCounts(t, b, map[event.Type]int{event.Delivered: 300, event.Deferred: 300})
+		for _, m := range b.world.sent {
+			if m.body != "y" || m.host != "mx.barred.example" {
+				t.Fatalf("%q was sent to %s", m.body, m.host)
+			}
+		}
+	})
+}
+
+// TestWaivedPoliciesWithoutASource wait, and are not asked for again and again.
+func TestWaivedPoliciesWithoutASource(t *testing.T) {
+	run(t, 10*time.Minute, func(b *workbench) {
+		b.world.errs["barred.example"] = &route.Error{
+			Domain: "barred.example", Reply: mail.Reply{Code: 451}, Err: route.ErrPolicy,
+			Barred: &route.Route{Site: "barred.example", Barred: []route.Host{{
+				Name: "mx.barred.example", Addrs: []netip.AddrPort{b.world.addr("mx.barred.example")},
+			}}},
+		}
+		b.Sources = pools(t, "all: one")
+		b.Sources.Suspend(time.Now(), source.Suspension{Source: "one", Name: source.SuspendedOperator, Until: time.Now().Add(time.Hour)})
+		b.store.accept(letter{body: "y", waiveTLS: true}, "r@barred.example")
+	}, func(t *testing.T, b *workbench) {
+		if b.world.transactions != 0 {
+			t.Error("it was sent without a source that can")
+		}
+		if n := len(b.store.of(event.Deferred)); n == 0 || n > 20 {
+			t.Errorf("deferred %d times", n)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/mta/bounce"
 	"github.com/postrider-mta/postrider/mta/route"
+	"github.com/postrider-mta/postrider/mta/source"
 	"github.com/postrider-mta/postrider/queue"
 )
 
@@ -76,11 +77,7 @@ func (e *Engine) route(q *backlog) {
 func (e *Engine) place(q *backlog, r *route.Route) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s, ok := e.sites[r.Site]
-	if !ok {
-		s = newSite(e, r.Site)
-		e.sites[r.Site] = s
-	}
+	s := e.siteOf(r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q.routed = time.Now()
@@ -88,14 +85,29 @@ func (e *Engine) place(q *backlog, r *route.Route) {
 	s.place(q, r)
 }
 
-// unroutable answers everything due in a queue with the error of its route.
+// siteOf returns the site that a route leads to. The caller holds e.mu.
+func (e *Engine) siteOf(r *route.Route) *site {
+	s, ok := e.sites[r.Site]
+	if !ok {
+		s = newSite(e, r.Site)
+		e.sites[r.Site] = s
+	}
+	return s
+}
+
+// unroutable answers everything due in a queue with the error of its route; but
+// what waives the policies that are the error is sent.
 func (e *Engine) unroutable(ctx context.Context, q *backlog, cause error) {
 	why := failure{reason: cause.Error()}
+	var waivable *route.Route
 	if routing := (*route.Error)(nil); errors.As(cause, &routing) {
-		why.reply = routing.Reply
+		why.reply, waivable = routing.Reply, routing.Waivable(e.options.Demand(q.key))
 	}
 	for {
 		deliveries, more := e.lease(ctx, q, fetchSize)
+		if waivable != nil {
+			deliveries = e.waive(q, waivable, deliveries)
+		}
 		for _, d := range deliveries {
 			if why.reply.Permanent() {
 				e.bounce(d, via{}, why)
@@ -107,6 +119,34 @@ func (e *Engine) unroutable(ctx context.Context, q *backlog, cause error) {
 			return
 		}
 	}
+}
+
+// waive sends what does without policies by a route whose hosts they all took
+// out, and returns the rest.
+func (e *Engine) waive(q *backlog, r *route.Route, deliveries []*queue.Delivery) (rest []*queue.Delivery) {
+	var waiving []*queue.Delivery
+	for _, d := range deliveries {
+		if d.Message.Envelope.WaiveTLS && !d.Message.Envelope.RequireTLS {
+			waiving = append(waiving, d)
+		} else {
+			rest = append(rest, d)
+		}
+	}
+	if len(waiving) == 0 {
+		return rest
+	}
+	e.mu.Lock()
+	s := e.siteOf(r)
+	s.mu.Lock()
+	e.mu.Unlock()
+	back, astray := s.send(q, r, waiving)
+	s.mu.Unlock()
+	for _, d := range back {
+		astray = append(astray, stray{d, source.ErrNoSource})
+	}
+	e.wait(s.name, astray)
+	e.tidy(s)
+	return rest
 }
 
 // lease takes up to limit due recipients of a queue, and reports whether more

@@ -152,6 +152,16 @@ func (s *site) place(q *backlog, r *route.Route) {
 	}
 }
 
+// send sends what was leased of a queue that has no outlet here. It returns what
+// dispatch does. The caller holds s.mu.
+func (s *site) send(q *backlog, r *route.Route, deliveries []*queue.Delivery) (back []*queue.Delivery, astray []stray) {
+	o := s.outletOf(q, r)
+	key := flowKey{q.key.Tenant, q.key.Stream}
+	back, astray = s.dispatch(o, s.supplyOf(key, o), deliveries)
+	s.trimSupply(s.flow(key), o)
+	return back, astray
+}
+
 // flow returns that of a tenant's stream. The caller holds s.mu.
 func (s *site) flow(key flowKey) *flow {
 	f, ok := s.flows[key]

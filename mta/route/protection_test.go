@@ -108,6 +108,34 @@ func TestWhoWaivesPoliciesUsesBarredHosts(t *testing.T) {
 	}
 }
 
+// TestWhoWaivesPoliciesHasARouteWhereNobodyElseHas: a report on a policy has to
+// reach those who published it, above all where it names no host of theirs.
+func TestWhoWaivesPoliciesHasARouteWhereNobodyElseHas(t *testing.T) {
+	i := newInternet(t)
+	i.port = 25
+	i.publish("a.example. 60 IN MX 1 mx.plain.example.", "mx.plain.example. 60 IN A 127.0.0.1")
+	i.policy("a.example", "1", "enforce", "elsewhere.example")
+	_, err := lookUp(t, i.router(nil), "a.example")
+	var failure *route.Error
+	if !errors.As(err, &failure) || !errors.Is(err, route.ErrPolicy) {
+		t.Fatal(err)
+	}
+	left := failure.Waivable(route.Demand{})
+	if left == nil || len(left.Hosts) != 0 {
+		t.Fatalf("left: %+v", left)
+	}
+	if waived := left.Under(route.Demand{Waive: true}); len(waived.Hosts) != 1 || waived.Hosts[0].Name != "mx.plain.example" || !waived.Hosts[0].TLS.Waived {
+		t.Errorf("hosts without the policy: %+v", waived.Hosts)
+	}
+	if failure.Waivable(route.Demand{RequireTLS: true}) != nil {
+		t.Error("REQUIRETLS is waived too")
+	}
+	_, err = lookUp(t, i.router(nil), "none.example")
+	if !errors.As(err, &failure) || failure.Waivable(route.Demand{}) != nil {
+		t.Errorf("a domain without hosts has some: %v", err)
+	}
+}
+
 func TestHandshakeResult(t *testing.T) {
 	wrap := func(err error) error {
 		return fmt.Errorf("handshake: %w", &tls.CertificateVerificationError{Err: err})

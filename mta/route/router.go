@@ -101,12 +101,12 @@ func (r *Router) Route(ctx context.Context, domain mail.Domain) (*Route, error) 
 	}
 	failure := newError(domain, err)
 	if route != nil {
-		failure.Findings = route.Findings
+		failure.Findings, failure.Barred = route.Findings, route
 	}
 	return nil, failure
 }
 
-// route may return a route with findings beside an error.
+// route may return a route without hosts beside an error.
 func (r *Router) route(ctx context.Context, domain mail.Domain) (*Route, error) {
 	if static, ok := r.static.find(domain); ok {
 		return r.throughStatic(ctx, static)
@@ -124,11 +124,10 @@ func (r *Router) route(ctx context.Context, domain mail.Domain) (*Route, error) 
 		return nil, err
 	}
 	route := &Route{Site: r.site(domain, exchangers[0].name)}
-	if err := r.protect(ctx, route, candidates, hop); err != nil {
-		return route, err
-	}
+	err = r.protect(ctx, route, candidates, hop)
 	shuffleEqual(route.Hosts)
-	return route, nil
+	shuffleEqual(route.Barred)
+	return route, err
 }
 
 func (r *Router) site(domain, exchanger mail.Domain) string {

@@ -82,6 +82,18 @@ type Error struct {
 	Err    error
 	// Findings are what policies found wrong on the way.
 	Findings []Finding
+	// Barred is a route to hosts that policies took out, all of them: mail that
+	// waives policies can take it. Nil for none.
+	Barred *Route
+}
+
+// Waivable returns the route that is left to those who demand so and waive
+// policies; nil for none.
+func (e *Error) Waivable(d Demand) *Route {
+	if e.Barred == nil || len(e.Barred.Barred) == 0 || d.RequireTLS {
+		return nil
+	}
+	return e.Barred
 }
 
 // Error names the domain and the cause.
