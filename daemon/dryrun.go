@@ -1,16 +1,19 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/postrider-mta/postrider/daemon/config"
 	"github.com/postrider-mta/postrider/internal/mail"
+	"github.com/postrider-mta/postrider/mta/bounce/verp"
 	"github.com/postrider-mta/postrider/mta/submission"
 	"github.com/postrider-mta/postrider/queue"
 	"github.com/postrider-mta/postrider/tracking"
@@ -53,9 +56,13 @@ type DryRun struct {
 	Links     []DryRunLink `json:"links"`
 	Replaced  int          `json:"links_replaced"`
 	Extended  int          `json:"links_with_parameters"`
-	// Pixel and Unsubscribe are the URLs that were added; empty for none.
+	// Pixel and Unsubscribe are the URLs that were added; empty for none. The
+	// latter is a mailto: where there is no tracker.
 	Pixel       string `json:"pixel,omitempty"`
 	Unsubscribe string `json:"unsubscribe,omitempty"`
+	// ReturnPath is the MAIL FROM that bounces would come back to; empty for
+	// that of the submission.
+	ReturnPath string `json:"return_path,omitempty"`
 	// Skipped says why HTML parts were left alone.
 	Skipped []rewrite.Skip `json:"skipped"`
 	// Untouched is why nothing was rewritten although it was asked for.
@@ -117,6 +124,9 @@ func RunDry(ctx context.Context, configFile string, o DryRunOptions) (*DryRun, e
 		return nil, err
 	}
 	submitted.Message.ID = queue.ID{}
+	if submitted.Message.Envelope.From, err = mail.ParseAddress("sender@" + string(submitted.Message.HeaderFrom)); err != nil {
+		return nil, fmt.Errorf("the domain of From: %w", err)
+	}
 	return render(c, directory, submitted)
 }
 
@@ -182,29 +192,74 @@ func render(c *config.Config, directory *accounts, s *queue.Submission) (*DryRun
 		return nil, err
 	}
 	w := r.wishes(m)
+	back := &returning{accounts: directory, sender: func() string { return c.Bounces.FeedbackSender }}
+	p := back.plan(m)
 	run.Measure = w.measure.String()
 	w.person = token.Person{1} // stands for the reader's, so that links have their length
 	run.Tracker = w.base
 	switch {
 	case w.base == "" && (w.measured() || w.unsubscribe):
-		run.Note = "the tenant has no tracking URL: nothing is measured and no List-Unsubscribe added"
+		run.Note = "the tenant has no tracking URL: nothing is measured"
+		if w.unsubscribe && !p.unsubscribe {
+			run.Note += " and no List-Unsubscribe added"
+		}
 	case !w.personal() && len(w.utm) == 0:
 		run.Note = "nothing is measured in this stream, and the message does not ask for it"
 	}
-	if !w.personal() && len(w.utm) == 0 {
-		return run, nil
-	}
 	var keys *token.Keyring
-	if w.personal() {
+	if w.personal() || p.personal() {
 		if keys, err = trackingKeys(c); err != nil {
 			return nil, err
 		}
+		back.codec = verp.New(returnKeys{keys})
 	}
-	options, err := w.options(&queue.Delivery{Message: m, Recipient: s.Recipients[0]}, keys)
-	if err != nil {
-		return nil, err
+	d := &queue.Delivery{Message: m, Recipient: s.Recipients[0]}
+	if w.personal() || len(w.utm) > 0 {
+		options, err := w.options(d, keys)
+		if err != nil {
+			return nil, err
+		}
+		if w.personal() {
+			if options.UnsubscribeAddress, err = back.unsubscribeAddress(d); err != nil {
+				return nil, err
+			}
+		}
+		if err := run.render(options); err != nil {
+			return nil, err
+		}
 	}
-	return run, run.render(options)
+	return run, run.comeBack(back, d, p, w.personal() || p.personal())
+}
+
+// comeBack adds what a message is known by when it, or word of it, comes back.
+func (r *DryRun) comeBack(back *returning, d *queue.Delivery, p plan, personal bool) error {
+	if p.domain == "" {
+		return nil
+	}
+	if p.verp {
+		address, err := back.codec.Address(verp.Bounce, returnID(d), p.domain)
+		if err != nil {
+			return err
+		}
+		r.ReturnPath = address.String()
+	}
+	fields, err := back.fields(d, p, r.Message, personal)
+	if err == nil {
+		r.Message, err = rewrite.AddHeaders(r.Message, fields)
+	}
+	if err != nil { // it goes out without
+		r.Untouched = cmp.Or(r.Untouched, err.Error())
+		return nil
+	}
+	r.Sent = len(r.Message)
+	if r.Unsubscribe == "" && strings.Contains(string(fields), "List-Unsubscribe:") {
+		to, err := back.unsubscribeAddress(d)
+		if err != nil {
+			return err
+		}
+		r.Unsubscribe = "mailto:" + to.String()
+	}
+	return nil
 }
 
 func (r *DryRun) render(options tracking.RenderOptions) error {

@@ -83,6 +83,9 @@ func showDryRun(w io.Writer, r *daemon.DryRun) {
 	for _, skip := range r.Skipped {
 		fmt.Fprintf(w, "  an HTML part left alone: %s\n", skip)
 	}
+	if r.ReturnPath != "" {
+		fmt.Fprintf(w, "return path %s\n", r.ReturnPath)
+	}
 	fmt.Fprintf(w, "%s, pixel %s, List-Unsubscribe %s, %d octets became %d; not signed\n",
 		count(r.Replaced, "link")+" tracked", added(r.Pixel), added(r.Unsubscribe), r.Submitted, r.Sent)
 }

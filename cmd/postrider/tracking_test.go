@@ -52,6 +52,28 @@ func TestTrackingRewrite(t *testing.T) {
 	golden(t, "tracking/news.json", regexp.MustCompile(`_octets": \d+`).ReplaceAllString(got.out, `_octets": 0`))
 }
 
+// TestTrackingRewriteShowsWhatComesBack: the return path and the header fields
+// that bounces, complaints and those who leave come back by, with a tracker and
+// without.
+func TestTrackingRewriteShowsWhatComesBack(t *testing.T) {
+	config, message := trackingSite(t)
+	content, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	untracked := regexp.MustCompile(`(?m)^(listen|url|utm).*\n`).ReplaceAllString(string(content), "")
+	const bounces = "\n[bounces]\nlisten = \"127.0.0.1:0\"\ndomain = \"b.example.com\"\nfeedback_sender = \"acmecorp\"\n"
+	for name, text := range map[string]string{"heard": string(content), "heard-untracked": untracked} {
+		write(t, config, text+bounces)
+		got := typed(t, "", "tracking", "rewrite", "--config", config, "--stream", "marketing", message)
+		if got.status != 0 {
+			t.Fatalf("%s: %+v", name, got)
+		}
+		header, _, _ := strings.Cut(withoutTrace(got.out), "\r\n\r\n")
+		golden(t, "tracking/"+name, header+"\r\n\r\n"+got.errors)
+	}
+}
+
 func TestTrackingRewriteSaysWhyNot(t *testing.T) {
 	config, message := trackingSite(t)
 	for input, want := range map[string]string{
