@@ -23,7 +23,9 @@ type committer struct {
 	// previous names the last segment that holds records, for the next header.
 	previous segmentHeader
 	buffer   []byte
-	retryAt  time.Time
+	// written is what the last group took.
+	written int64
+	retryAt time.Time
 }
 
 // run takes whatever is waiting, again and again; there is no timer to wait
@@ -51,9 +53,12 @@ func (j *Journal) run() {
 // the sync would take for less.
 const enoughBytes = 64 << 10
 
-// enough reports whether a group waits that need not grow.
+// enough reports whether a group waits that need not grow. Large and small
+// records come in waves, where each writer makes both by turns: then a small
+// wave may follow a large one.
 func (j *Journal) enough() bool {
-	return j.pendingBytes.Load() >= enoughBytes
+	waiting := j.pendingBytes.Load()
+	return waiting >= enoughBytes || waiting >= enoughBytes/2 && waiting+j.committer.written >= 2*enoughBytes
 }
 
 // gather lets the writers that were just answered, and those about to be
@@ -114,6 +119,7 @@ func (j *Journal) write(group []*Write) error {
 	if err := c.file.Sync(); err != nil {
 		return j.fail(err)
 	}
+	c.written = end - c.size
 	c.size = end
 	c.previous = segmentHeader{previous: c.number, previousEnd: uint32(c.size)}
 	j.segments.grow(c.number, c.size)

@@ -11,8 +11,10 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -149,6 +151,58 @@ func TestConcurrentWritersShareSyncs(t *testing.T) {
 	texts, _ := replay(t, j, 0)
 	if len(texts) != 1000 {
 		t.Errorf("%d records replayed", len(texts))
+	}
+}
+
+// TestGroupsUnderLoadAreAnsweredInOrder: where so much waits that a group is
+// written beside the answers of the one before, Committed still sees one after
+// the other and before its writers go on, failed ones not at all, and Close
+// waits for the last.
+func TestGroupsUnderLoadAreAnsweredInOrder(t *testing.T) {
+	system := &faulty{}
+	var committing, seen, last atomic.Int64
+	var applied sync.Map
+	j := open(t, Options{Dir: t.TempDir(), Files: system, RetryPause: -1, Committed: func(group []*Write) {
+		if committing.Add(1) != 1 {
+			t.Error("two groups are committed at once")
+		}
+		for _, w := range group {
+			if before := last.Swap(int64(w.Position)); before >= int64(w.Position) {
+				t.Errorf("%s comes behind %s", w.Position, Position(before))
+			}
+			applied.Store(w, true)
+			seen.Add(1)
+		}
+		committing.Add(-1)
+	}})
+	var taken atomic.Int64
+	var group sync.WaitGroup
+	for range 40 {
+		group.Go(func() {
+			for i := range 50 {
+				w := &Write{Kind: 1, Body: make([]byte, 200+i%2*10_000)}
+				err := j.Append(context.Background(), w)
+				if _, ok := applied.Load(w); ok != (err == nil) {
+					t.Errorf("answered with %v, committed: %v", err, ok)
+				}
+				if err == nil {
+					taken.Add(1)
+				}
+			}
+		})
+	}
+	for range 10 {
+		time.Sleep(time.Millisecond)
+		system.set(func(f *faulty) { f.sync = errors.New("broken") })
+		time.Sleep(time.Millisecond)
+		system.set(func(f *faulty) { f.sync = nil })
+	}
+	group.Wait()
+	if err := j.Close(); err != nil {
+		t.Error(err)
+	}
+	if seen.Load() != taken.Load() || taken.Load() == 0 {
+		t.Errorf("%d committed, %d answered well", seen.Load(), taken.Load())
 	}
 }
 
