@@ -3,6 +3,7 @@ package route
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -101,7 +102,10 @@ func (r *Router) Route(ctx context.Context, domain mail.Domain) (*Route, error) 
 	}
 	failure := newError(domain, err)
 	if route != nil {
-		failure.Findings, failure.Barred = route.Findings, route
+		failure.Findings = route.Findings
+	}
+	if errors.Is(err, ErrPolicy) {
+		failure.Barred = route
 	}
 	return nil, failure
 }
