@@ -7,12 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postrider-mta/postrider/mta/bounce"
-
 	"github.com/postrider-mta/postrider/daemon/admin/api"
 	"github.com/postrider-mta/postrider/daemon/offline"
 	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/internal/testmx"
+	"github.com/postrider-mta/postrider/mta/bounce"
 	"github.com/postrider-mta/postrider/mta/shape"
 	"github.com/postrider-mta/postrider/queue"
 )

@@ -94,7 +94,7 @@ func (c queueShowCommand) Run(e *environment) error {
 	request := api.ListRequest{Selector: c.selector()}
 	shown := 0
 	for {
-		request.Limit = 1_000
+		request.Limit = pageSize
 		if c.Limit > 0 && !c.Held {
 			request.Limit = min(request.Limit, c.Limit-shown)
 		}

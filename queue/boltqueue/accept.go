@@ -33,8 +33,8 @@ func (s *Store) Accept(ctx context.Context, sub *queue.Submission) error {
 	}
 	room := s.scratches.take()
 	defer s.scratches.giveBack(room)
-	room.head = a.appendHead(room.head[:0])
-	w := &journal.Write{Kind: kindAccept, Head: room.head, Body: sub.Body, Value: a}
+	room.b = a.appendHead(room.b)
+	w := &journal.Write{Kind: kindAccept, Head: room.b, Body: sub.Body, Value: a}
 	if err := s.journal.Append(ctx, w); err != nil {
 		s.unpin(a)
 		return storageError(err)

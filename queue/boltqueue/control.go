@@ -26,9 +26,7 @@ func (s *Store) Retry(ctx context.Context, sel queue.Selector) (int, error) {
 		for i, e := range claimed {
 			o.changes[i] = change{recipient: e.key(), queue: e.queue.id, due: min(e.due, now), attempts: e.attempts}
 		}
-		room := s.scratches.take()
-		defer s.scratches.giveBack(room)
-		return s.journalOutcomes(ctx, o, waiting, room)
+		return s.journalOutcomes(ctx, o, waiting)
 	}
 	return c.run(ctx)
 }

@@ -73,36 +73,36 @@ func (s *Store) Defer(ctx context.Context, deferrals []queue.Deferral) error {
 func (s *Store) write(ctx context.Context, o *outcomes, fill func(*change, *entry, int)) error {
 	room := s.scratches.take()
 	defer s.scratches.giveBack(room)
-	if err := room.encodeEvents(o); err != nil {
+	if err := o.encodeEvents(room); err != nil {
 		return err
 	}
 	if err := s.beginSettling(o, fill); err != nil {
 		return err
 	}
-	return s.journalOutcomes(ctx, o, leased, room)
+	return s.journalOutcomes(ctx, o, leased)
 }
 
 // encodeEvents gives each change its encoded event, until the room is given
 // back.
-func (room *scratch) encodeEvents(o *outcomes) error {
-	room.events = room.events[:0]
+func (o *outcomes) encodeEvents(room *scratch) error {
 	for i := range o.events {
-		start := len(room.events)
-		encoded, err := o.events[i].AppendJSON(room.events)
-		if err != nil {
-			return fmt.Errorf("encode event: %w", err)
+		start := len(room.b)
+		var err error
+		if room.b, err = appendEvent(room.b, &o.events[i]); err != nil {
+			return err
 		}
-		room.events = encoded
-		o.changes[i].event = encoded[start:len(encoded):len(encoded)]
+		o.changes[i].event = room.b[start:len(room.b):len(room.b)]
 	}
 	return nil
 }
 
 // journalOutcomes appends the record; on an error its entries go back to the
 // state they were in.
-func (s *Store) journalOutcomes(ctx context.Context, o *outcomes, before state, room *scratch) error {
-	room.head = appendChanges(room.head[:0], o.changes)
-	w := &journal.Write{Kind: kindOutcome, Head: room.head, Value: o}
+func (s *Store) journalOutcomes(ctx context.Context, o *outcomes, before state) error {
+	room := s.scratches.take()
+	defer s.scratches.giveBack(room)
+	room.b = appendChanges(room.b, o.changes)
+	w := &journal.Write{Kind: kindOutcome, Head: room.b, Value: o}
 	err := s.journal.Append(ctx, w)
 	if err == nil {
 		return nil

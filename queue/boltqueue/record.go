@@ -154,8 +154,8 @@ func encodeEvents(events []event.Event) ([]byte, error) {
 	one := make([]byte, 0, eventOctets)
 	for i := range events {
 		var err error
-		if one, err = events[i].AppendJSON(one[:0]); err != nil {
-			return nil, fmt.Errorf("encode event: %w", err)
+		if one, err = appendEvent(one[:0], &events[i]); err != nil {
+			return nil, err
 		}
 		b = appendBytes(b, one)
 	}
@@ -181,6 +181,15 @@ const (
 	eventOctets = 512
 	hitOctets   = 256
 )
+
+// appendEvent returns b as it was beside an error.
+func appendEvent(b []byte, e *event.Event) ([]byte, error) {
+	encoded, err := e.AppendJSON(b)
+	if err != nil {
+		return b, fmt.Errorf("encode event: %w", err)
+	}
+	return encoded, nil
+}
 
 func decodeEvent(b []byte) (event.Event, error) {
 	e, err := event.ParseJSON(b)

@@ -103,7 +103,7 @@ func (h recordHeader) append(b []byte, at Position, salt uint32) []byte {
 	b = binary.LittleEndian.AppendUint16(b, h.padding)
 	end := len(b)
 	b = binary.LittleEndian.AppendUint64(b, uint64(at)) // an array of its own would be allocated
-	binary.LittleEndian.PutUint32(b[start:], checksum(checksum(salt, b[end:]), b[start+4:end]))
+	binary.LittleEndian.PutUint32(b[start:], headerSum(b[start+4:end], b[end:], salt))
 	return b[:end]
 }
 
@@ -116,7 +116,8 @@ func decodeRecordHeader(b []byte, at Position, salt uint32) (recordHeader, bool)
 	if b[17] != 0 || b[19] >= blockSize>>8 || binary.LittleEndian.Uint32(b[8:]) > at.Offset() {
 		return recordHeader{}, false
 	}
-	if binary.LittleEndian.Uint32(b) != headerSum(b[4:], at, salt) {
+	place := binary.LittleEndian.AppendUint64(nil, uint64(at))
+	if binary.LittleEndian.Uint32(b) != headerSum(b[4:], place, salt) {
 		return recordHeader{}, false
 	}
 	h := recordHeader{
@@ -129,10 +130,9 @@ func decodeRecordHeader(b []byte, at Position, salt uint32) (recordHeader, bool)
 	return h, h.length <= MaxRecord
 }
 
-func headerSum(b []byte, at Position, salt uint32) uint32 {
-	var place [8]byte
-	binary.LittleEndian.PutUint64(place[:], uint64(at))
-	return checksum(checksum(salt, place[:]), b)
+// headerSum is that of a header's fields; place is the encoded position.
+func headerSum(fields, place []byte, salt uint32) uint32 {
+	return checksum(checksum(salt, place), fields)
 }
 
 // checksum continues a CRC-32C.

@@ -113,7 +113,7 @@ type Journal struct {
 	done chan struct{}
 	// answering is the group that was written last.
 	answering sync.WaitGroup
-	// answers are channels that a Write has been answered on.
+	// answers are channels to answer a Write on; nothing is under way on them.
 	answers sync.Pool
 
 	committer committer
@@ -135,6 +135,7 @@ func Open(o Options) (*Journal, error) {
 		options: o.withDefaults(),
 		wake:    make(chan struct{}, 1),
 		done:    make(chan struct{}),
+		answers: sync.Pool{New: func() any { return make(chan error, 1) }},
 	}
 	if err := j.options.Files.MakeDir(j.options.Dir); err != nil {
 		return nil, fmt.Errorf("create journal folder: %w", err)
@@ -167,7 +168,7 @@ func (j *Journal) Append(ctx context.Context, w *Write) error {
 		return ErrTooLarge
 	}
 	w.sum = checksum(checksum(0, w.Head), w.Body)
-	w.done = j.channel()
+	w.done = j.answers.Get().(chan error)
 	defer j.answers.Put(w.done)
 	j.mu.Lock()
 	if j.closed {
@@ -179,14 +180,6 @@ func (j *Journal) Append(ctx context.Context, w *Write) error {
 	j.mu.Unlock()
 	j.signal()
 	return <-w.done
-}
-
-// channel returns one on which nothing is under way.
-func (j *Journal) channel() chan error {
-	if done, ok := j.answers.Get().(chan error); ok {
-		return done
-	}
-	return make(chan error, 1)
 }
 
 func (j *Journal) signal() {
