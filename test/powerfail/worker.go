@@ -82,7 +82,7 @@ func storeOptions(folder string, events boltqueue.EventLog) boltqueue.Options {
 		CheckpointBytes: 48 << 10, CheckpointChanges: 60, CheckpointPages: 16, CheckpointInterval: 15 * time.Millisecond,
 		MinFree: -1, RestartDelay: -1, HeadLength: 8, HeadTotal: 40,
 		EventDelay: 2 * time.Millisecond, EventBatch: 12, SparseShare: 0.5, RetryPause: -1,
-		CompactFreeShare: 0.001, CompactMinBytes: 24 << 10, // the file begins with 16 MiB
+		CompactFreeShare: 0.001, CompactMinBytes: 12 << 10, // the file begins with 16 MiB
 	}
 }
 
