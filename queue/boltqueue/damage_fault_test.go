@@ -541,7 +541,7 @@ func TestJournalFaults(t *testing.T) {
 func TestReadFaultsPass(t *testing.T) {
 	for _, op := range []string{"read", "open"} {
 		files := &brokenFiles{}
-		h := newTestHarness(t, func(o *Options) { quiet(o); o.Files = files })
+		h := newTestHarness(t, func(o *Options) { quiet(o); o.Files = files; o.RecentBytes = -1 })
 		s := h.accept("a@example.com")
 		files.set(op, syscall.EIO)
 		if _, err := h.store.Body(context.Background(), &s.Message); !errors.Is(err, syscall.EIO) {

@@ -35,6 +35,9 @@ type Options struct {
 	// which syncs much faster; default 4, negative for none. They go when the
 	// store is closed, after a while without new segments, and at an erasure.
 	SpareSegments int
+	// RecentBytes is memory for what the journal wrote last, of which bodies are
+	// read back; default 16 MiB, negative for none.
+	RecentBytes int
 	// CheckpointBytes of journal, CheckpointChanges of recipients or
 	// CheckpointInterval, whichever comes first, cause a checkpoint; defaults
 	// 32 MiB, 20,000 and 5 s.

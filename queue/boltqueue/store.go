@@ -93,7 +93,7 @@ func (s *Store) open() error {
 	s.journal, err = journal.Open(journal.Options{
 		Dir:          filepath.Join(s.options.Dir, journalDir),
 		SegmentBytes: s.options.SegmentBytes, RetryPause: s.options.RetryPause,
-		Spares: s.options.SpareSegments, Salt: saved.salt, Scanned: after,
+		Spares: s.options.SpareSegments, RecentBytes: s.options.RecentBytes, Salt: saved.salt, Scanned: after,
 		After: max(saved.position, saved.unfinished.until, after), Committed: s.committed,
 		Files: s.options.Files, Logger: s.options.Logger,
 	})

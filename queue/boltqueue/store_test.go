@@ -482,7 +482,7 @@ func TestCommitReportedAsFailedCountsOnce(t *testing.T) {
 }
 
 func TestDamagedBodyIsReportedAndSetAside(t *testing.T) {
-	h := newTestHarness(t, quiet)
+	h := newTestHarness(t, func(o *Options) { quiet(o); o.RecentBytes = -1 })
 	s := h.accept("a@example.com")
 	at := h.store.messages[s.Message.ID].position
 	name := filepath.Join(h.options.Dir, journalDir, fmt.Sprintf("%08d", at.Segment()))

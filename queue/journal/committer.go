@@ -13,6 +13,11 @@ type committer struct {
 	// file is the segment being written; nil before the first write and after
 	// a fault.
 	file File
+	// direct is the same file, to be written past the page cache; nil where that
+	// does not work or is not wanted.
+	direct File
+	// noDirect: the file system does not take such writes.
+	noDirect bool
 	// number of that segment, or of the last one tried.
 	number uint32
 	// name is the file's at the moment.
@@ -22,7 +27,6 @@ type committer struct {
 	size, allocated int64
 	// previous names the last segment that holds records, for the next header.
 	previous segmentHeader
-	buffer   []byte
 	// written is what the last group took.
 	written int64
 	retryAt time.Time
@@ -35,7 +39,7 @@ func (j *Journal) run() {
 	for range j.wake {
 		for {
 			j.gather()
-			group, closed := j.take()
+			group, bytes, closed := j.take()
 			if closed {
 				j.answering.Wait()
 				j.committer.close()
@@ -44,7 +48,7 @@ func (j *Journal) run() {
 			if len(group) == 0 {
 				break
 			}
-			j.commit(group)
+			j.commit(group, bytes)
 		}
 	}
 }
@@ -88,8 +92,8 @@ func (c *committer) close() {
 
 // commit writes a group and answers its writers: beside the next group's
 // writing where that waits already, else at once, since they may be of it.
-func (j *Journal) commit(group []*Write) {
-	err := j.write(group)
+func (j *Journal) commit(group []*Write, bytes int64) {
+	err := j.write(group, bytes)
 	j.answering.Wait()
 	if j.enough() {
 		j.answering.Go(func() { j.answer(group, err) })
@@ -107,19 +111,31 @@ func (j *Journal) answer(group []*Write, err error) {
 	}
 }
 
-func (j *Journal) write(group []*Write) error {
+// write makes a group durable that takes so many octets, and what follows it to
+// the end of its block.
+func (j *Journal) write(group []*Write, bytes int64) error {
 	c := &j.committer
-	if err := j.prepare(groupSize(group)); err != nil {
+	if err := j.prepare(bytes); err != nil {
 		return err
 	}
-	end := c.encode(group, j.salt)
-	if _, err := c.file.WriteAt(c.buffer, c.size); err != nil {
+	need := int(bytes) + 2*blockSize // its last block, and a mark
+	room := j.recent.reserve(need)
+	kept := room != nil
+	if !kept {
+		room = make([]byte, 0, need) // too large
+	}
+	start := c.size
+	b, end := c.encode(room, group, j.salt)
+	if err := c.writeAt(b, start, kept); err != nil {
 		return j.fail(err)
 	}
 	if err := c.file.Sync(); err != nil {
 		return j.fail(err)
 	}
-	c.written = end - c.size
+	if kept {
+		j.recent.keep(MakePosition(c.number, uint32(start)), int(end-start))
+	}
+	c.written = end - start
 	c.size = end
 	c.previous = segmentHeader{previous: c.number, previousEnd: uint32(c.size)}
 	j.segments.grow(c.number, c.size)
@@ -127,24 +143,12 @@ func (j *Journal) write(group []*Write) error {
 	j.syncs.Add(1)
 	j.records.Add(int64(len(group)))
 	j.fault.Store(nil)
-	if cap(c.buffer) > maxGroup {
-		c.buffer = nil
-	}
 	return nil
 }
 
-func groupSize(group []*Write) int64 {
-	size := int64(0)
-	for _, w := range group {
-		size += recordSize(w.length())
-	}
-	return size
-}
-
-// encode lays the group out as it will stand behind the segment's end, and
+// encode lays the group out in b as it will stand behind the segment's end, and
 // returns the end to come.
-func (c *committer) encode(group []*Write, salt uint32) int64 {
-	b := c.buffer[:0]
+func (c *committer) encode(b []byte, group []*Write, salt uint32) ([]byte, int64) {
 	start := c.size
 	for i, w := range group {
 		offset := start + int64(len(b))
@@ -160,8 +164,7 @@ func (c *committer) encode(group []*Write, salt uint32) int64 {
 		w.End = MakePosition(c.number, uint32(offset+h.size()))
 	}
 	end := start + int64(len(b))
-	c.buffer = c.mark(b, end)
-	return end
+	return c.mark(b, end), end
 }
 
 // mark puts the end mark behind what ends there, where older octets follow: a
@@ -176,6 +179,7 @@ func (c *committer) finish() {
 	if c.allocated > c.size {
 		_ = c.file.Truncate(c.size)
 	}
+	_ = c.closeDirect()
 	c.file.Close()
 	c.file = nil
 }
@@ -211,6 +215,9 @@ func (j *Journal) create() error {
 		return j.fail(err)
 	}
 	c.file, c.name, c.size, c.allocated = file, name, segmentHeaderSize, spare.bytes
+	if spare.bytes > 0 {
+		j.openDirect(name)
+	}
 	header := c.previous
 	header.number, header.salt, header.older = c.number, j.salt, uint32(spare.bytes)
 	if _, err := file.WriteAt(c.mark(header.encode(), segmentHeaderSize), 0); err != nil {
@@ -249,7 +256,7 @@ func (j *Journal) fail(cause error) error {
 	if c.file == nil {
 		return fault
 	}
-	errs := []error{c.file.Truncate(c.size), c.file.Close()}
+	errs := []error{c.closeDirect(), c.file.Truncate(c.size), c.file.Close()}
 	if c.size == segmentHeaderSize {
 		errs = append(errs, j.options.Files.Remove(c.name))
 		j.segments.remove(c.number)

@@ -7,6 +7,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// directFlag is the flag of a file whose octets pass by the page cache.
+const directFlag = unix.O_DIRECT
+
+// allocate returns memory outside the collector's heap, whose pace it would
+// change. It begins with a page, and takes none until it is used. Huge pages,
+// if there are any, spare the disk a request for each small one.
+func allocate(bytes int) ([]byte, error) {
+	memory, err := unix.Mmap(-1, 0, bytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, os.NewSyscallError("mmap", err)
+	}
+	_ = unix.Madvise(memory, unix.MADV_HUGEPAGE) // small ones do as well
+	return memory, nil
+}
+
+// free gives back what allocate returned.
+func free(memory []byte) error {
+	if memory == nil {
+		return nil
+	}
+	return os.NewSyscallError("munmap", unix.Munmap(memory))
+}
+
 // syncData is fdatasync: the time stamps need not follow.
 func syncData(f *os.File) error {
 	for {

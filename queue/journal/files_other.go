@@ -7,6 +7,14 @@ import (
 	"os"
 )
 
+// directFlag: there is no such flag.
+const directFlag = 0
+
+// allocate returns memory.
+func allocate(bytes int) ([]byte, error) { return make([]byte, bytes), nil }
+
+func free([]byte) error { return nil }
+
 func syncData(f *os.File) error { return f.Sync() }
 
 // FreeBytes implements FileSystem; it is only measured on Linux.

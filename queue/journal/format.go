@@ -130,6 +130,18 @@ func decodeRecordHeader(b []byte, at Position, salt uint32) (recordHeader, bool)
 	return h, h.length <= MaxRecord
 }
 
+// decodeRecord decodes the record that b begins with, and reports whether it is
+// whole. Its payload is part of b.
+func decodeRecord(b []byte, at Position, salt uint32) (Record, bool) {
+	header, ok := decodeRecordHeader(b, at, salt)
+	if !ok || int64(len(b)) < recordHeaderSize+int64(header.length) {
+		return Record{}, false
+	}
+	payload := b[recordHeaderSize:][:header.length]
+	record := Record{Position: at, End: at + Position(header.size()), Kind: header.kind, Payload: payload}
+	return record, checksum(0, payload) == header.sum
+}
+
 // headerSum is that of a header's fields; place is the encoded position.
 func headerSum(fields, place []byte, salt uint32) uint32 {
 	return checksum(checksum(salt, place), fields)

@@ -48,6 +48,10 @@ type Options struct {
 	// Spares is how many freed segments are kept to be written again, which
 	// syncs much faster than a file that grows; zero for none.
 	Spares int
+	// RecentBytes is memory for what was written last: it is read from there,
+	// and spares are written past the page cache as long as that suffices. Zero
+	// for 16 MiB, negative for none.
+	RecentBytes int
 	// Salt is a secret that goes into all checksums, so that nobody can hand in
 	// bytes that pass for a record. Zero: the one that the segments have, or a
 	// new one.
@@ -68,6 +72,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.SegmentBytes <= 0 {
 		o.SegmentBytes = defaultSegmentBytes
+	}
+	if o.RecentBytes == 0 {
+		o.RecentBytes = recentBytes
 	}
 	o.SegmentBytes = min(o.SegmentBytes, MaxRecord)
 	if o.RetryPause == 0 {
@@ -119,6 +126,7 @@ type Journal struct {
 	committer committer
 	segments  segmentTable
 	spares    spares
+	recent    recent
 	salt      uint32
 	handles   handleCache
 
@@ -151,6 +159,9 @@ func Open(o Options) (*Journal, error) {
 		return nil, err
 	}
 	j.findSalt()
+	if err := j.recent.open(j.options.RecentBytes); err != nil {
+		return nil, fmt.Errorf("take memory for the journal: %w", err)
+	}
 	j.committer.previous = segmentHeader{previous: last, previousEnd: uint32(size)}
 	j.end.Store(uint64(max(MakePosition(last, uint32(size)), o.After)))
 	go j.run()
@@ -202,7 +213,7 @@ func (j *Journal) Drain() {
 // Close drains the journal, if that was not done, and closes its files.
 func (j *Journal) Close() error {
 	j.Drain()
-	return j.handles.closeAll()
+	return errors.Join(j.handles.closeAll(), j.recent.close())
 }
 
 // End returns the position behind the last durable record.
@@ -283,6 +294,7 @@ func (j *Journal) Remove(number uint32) error {
 		return fmt.Errorf("remove segment: %w", err)
 	}
 	j.segments.remove(number)
+	j.recent.forgetSegment(number)
 	return nil
 }
 
@@ -291,24 +303,25 @@ func (j *Journal) path(number uint32) string {
 }
 
 // take returns the writes to go into one group, in the order they came.
-func (j *Journal) take() (group []*Write, closed bool) {
+// bytes is what they take in the segment.
+func (j *Journal) take() (group []*Write, bytes int64, closed bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	limit := min(maxGroup, j.options.SegmentBytes)
-	n, size := 0, int64(0)
+	n := 0
 	for n < len(j.pending) {
 		one := recordSize(j.pending[n].length())
-		if n > 0 && size+one > limit {
+		if n > 0 && bytes+one > limit {
 			break
 		}
-		size += one
+		bytes += one
 		n++
 	}
-	j.pendingBytes.Add(-size)
+	j.pendingBytes.Add(-bytes)
 	if n == len(j.pending) {
 		group, j.pending = j.pending, nil
 	} else {
 		group, j.pending = j.pending[:n:n], slices.Clone(j.pending[n:])
 	}
-	return group, j.closed && n == 0
+	return group, bytes, j.closed && n == 0
 }

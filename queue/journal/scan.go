@@ -64,6 +64,9 @@ func (j *Journal) scanSegment(number uint32, from Position, limit int64, each fu
 // is the caller's. A record that is not what was written gives ErrDamaged and
 // its bytes are set aside; a segment that is gone gives fs.ErrNotExist.
 func (j *Journal) ReadAt(at Position) (Record, error) {
+	if record, ok := j.recent.record(at, j.salt); ok {
+		return record, nil
+	}
 	h, err := j.handles.acquire(at.Segment())
 	if err != nil {
 		return Record{}, fmt.Errorf("open segment: %w", err)

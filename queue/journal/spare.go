@@ -112,8 +112,12 @@ func (j *Journal) recycle(one spare) error {
 }
 
 // Forget unlinks the spares and keeps all that was written so far from
-// becoming one, so that what was erased does not stay in them.
-func (j *Journal) Forget() error { return j.unlinkSpares(j.spares.empty(true)) }
+// becoming one, and wipes what was kept in memory, so that what was erased stays
+// in neither.
+func (j *Journal) Forget() error {
+	j.recent.forget()
+	return j.unlinkSpares(j.spares.empty(true))
+}
 
 // ReleaseIdle unlinks the spares if no segment was begun for so long.
 func (j *Journal) ReleaseIdle(idle time.Duration) error {
