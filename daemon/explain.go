@@ -126,31 +126,47 @@ func presentThrottle(t shape.Throttle) api.Throttle {
 
 // Route implements admin.Delivery.
 func (x explainer) Route(ctx context.Context, domain mail.Domain) api.Route {
+	return x.route(ctx, domain, x.demand(queue.Key{Domain: domain}))
+}
+
+// route looks a domain's route up for mail with a demand.
+func (x explainer) route(ctx context.Context, domain mail.Domain, demand route.Demand) api.Route {
 	ctx, cancel := context.WithTimeout(ctx, routeWait)
 	defer cancel()
-	answer := api.Route{Domain: string(domain)}
 	found, err := x.router.Route(ctx, domain)
-	var failure *route.Error
-	switch {
-	case errors.As(err, &failure):
-		answer.Error, answer.Permanent = failure.Reply.String(), failure.Reply.Permanent()
-		return answer
-	case err != nil:
-		answer.Error = err.Error()
-		return answer
+	answer := presentRoute(found, err, demand)
+	answer.Domain = string(domain)
+	if answer.Error == "" {
+		answer.Sources = x.candidates(answer.Site)
 	}
-	answer.Site, answer.Origin = found.Site, "dns"
+	return answer
+}
+
+// presentRoute shows what a look-up found as mail with a demand meets it.
+func presentRoute(found *route.Route, err error, demand route.Demand) api.Route {
+	var failure *route.Error
+	if errors.As(err, &failure) && demand.Waive {
+		if left := failure.Waivable(demand); left != nil {
+			found, err = left, nil
+		}
+	}
+	switch {
+	case err != nil && failure != nil:
+		return api.Route{Error: failure.Reply.String(), Permanent: failure.Reply.Permanent()}
+	case err != nil:
+		return api.Route{Error: err.Error()}
+	}
+	answer := api.Route{Site: found.Site, Origin: "dns"}
 	if found.Relay != nil {
 		answer.Origin = "static"
 	}
-	for _, h := range found.Under(x.demand(queue.Key{Domain: domain})).Hosts {
+	for _, h := range found.Under(demand).Hosts {
 		host := api.RouteHost{Name: h.Name, Preference: h.Preference, TLS: h.TLS.Floor.String(), TLSReason: h.TLS.Reason}
 		for _, a := range h.Addrs {
 			host.Addresses = append(host.Addresses, a.String())
 		}
 		answer.Hosts = append(answer.Hosts, host)
 	}
-	answer.Sources = x.candidates(found.Site)
 	return answer
 }
 
@@ -175,17 +191,33 @@ func (x explainer) Why(ctx context.Context, entries []queue.Entry, whys []api.Wh
 	for _, t := range x.Throttles() {
 		throttles[t.Site] = append(throttles[t.Site], t)
 	}
-	routes := map[mail.Domain]api.Route{}
+	type way struct {
+		domain mail.Domain
+		demand route.Demand
+	}
+	routes := map[way]api.Route{}
 	for i := range entries {
-		domain := entries[i].Recipient.Address.Domain()
-		found, known := routes[domain]
+		w := way{entries[i].Recipient.Address.Domain(), x.demandOf(&entries[i])}
+		found, known := routes[w]
 		if !known {
-			found = x.Route(ctx, domain)
-			routes[domain] = found
+			found = x.route(ctx, w.domain, w.demand)
+			routes[w] = found
 		}
 		whys[i].Throttles = append(throttlesOfCampaign(throttles[shape.AnySite], entries[i].Message), throttles[found.Site]...)
 		x.why(&entries[i], &found, &whys[i])
 	}
+}
+
+// demandOf is what an entry's queue and its message ask of TLS.
+func (x explainer) demandOf(e *queue.Entry) route.Demand {
+	demand := x.demand(keyOf(e))
+	demand.RequireTLS = demand.RequireTLS || e.Message.Envelope.RequireTLS
+	demand.Waive = demand.Waive || e.Message.Envelope.WaiveTLS
+	return demand
+}
+
+func keyOf(e *queue.Entry) queue.Key {
+	return queue.Key{Tenant: e.Message.Tenant, Stream: e.Message.Stream, Domain: e.Recipient.Address.Domain()}
 }
 
 // throttlesOfCampaign returns those at all sites that are the message's.
@@ -201,7 +233,7 @@ func throttlesOfCampaign(all []api.Throttle, m *queue.Message) (own []api.Thrott
 // why completes what one entry waits for.
 func (x explainer) why(e *queue.Entry, found *api.Route, why *api.Why) {
 	now := time.Now()
-	key := queue.Key{Tenant: e.Message.Tenant, Stream: e.Message.Stream, Domain: e.Recipient.Address.Domain()}
+	key := keyOf(e)
 	why.Site = found.Site
 	for _, h := range found.Hosts {
 		why.Hosts = append(why.Hosts, h.Name)
