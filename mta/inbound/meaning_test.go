@@ -193,7 +193,7 @@ func TestUnsubscribe(t *testing.T) {
 	}
 	path := d.address(t, verp.Bounce)
 	for subject, want := range map[string]bool{
-		"unsubscribe": true, "Re: UNSUBSCRIBE!": true, "AW: Abmelden": true, "=?utf-8?q?d=C3=A9sinscription?=": true, "Baja.": true, "STOP": true,
+		"unsubscribe": true, "Re: UNSUBSCRIBE!": true, "AW: Abmelden": true, "=?utf-8?q?d=C3=A9sinscription?=": true, "=?windows-1252?q?D=E9sabonner?=": true, "Baja.": true, "STOP": true,
 		"How do I unsubscribe?": false, "Re: News": false, "unsubscribe: no": false, "": false,
 	} {
 		if err := hand(t, s, "From: "+reader+"\r\nSubject: "+subject+"\r\n\r\nunsubscribe\r\n", path); err != nil {

@@ -1,7 +1,6 @@
 package inbound
 
 import (
-	"mime"
 	"slices"
 	"strings"
 
@@ -12,10 +11,7 @@ import (
 // and nothing else: some mail programs answer the return path. A text that
 // mentions it somewhere proves nothing.
 func asksToLeave(header report.Fields) bool {
-	subject := header.Get("Subject")
-	if decoded, err := new(mime.WordDecoder).DecodeHeader(subject); err == nil {
-		subject = decoded
-	}
+	subject := header.Text("Subject")
 	if mark, rest, found := strings.Cut(subject, ":"); found && len(mark) <= maxReplyMark {
 		subject = rest
 	}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"mime"
 	"slices"
 	"strings"
 )
@@ -20,6 +21,17 @@ func (f Fields) Get(name string) string {
 		}
 	}
 	return ""
+}
+
+// Text is Get with the encoded words of the field decoded, whatever their
+// character set (RFC 2047).
+func (f Fields) Text(name string) string {
+	value := f.Get(name)
+	decoder := mime.WordDecoder{CharsetReader: charsetReader}
+	if decoded, err := decoder.DecodeHeader(value); err == nil {
+		return decoded
+	}
+	return value
 }
 
 // All returns every field of that name.

@@ -3,7 +3,6 @@ package report
 import (
 	"bytes"
 	"errors"
-	"mime"
 	"strings"
 
 	"github.com/postrider-mta/postrider/mta/bounce"
@@ -125,7 +124,7 @@ func (p *Parser) take(root *part) *notice {
 func isReport(p *part) bool { return p.media == "multipart/report" }
 
 func (p *Parser) collectAll(root *part) *notice {
-	n := &notice{header: root.fields, subject: decodeWords(root.fields.Get("Subject"))}
+	n := &notice{header: root.fields, subject: root.fields.Text("Subject")}
 	n.reportType = parameter(root.fields.Get("Content-Type"), "report-type")
 	n.collect(root)
 	var inline string
@@ -190,13 +189,4 @@ func (n *notice) give(content []byte) {
 		n.nested = content
 		n.returned, _ = readFields(content)
 	}
-}
-
-// decodeWords decodes the encoded words of a header field (RFC 2047).
-func decodeWords(value string) string {
-	decoder := mime.WordDecoder{CharsetReader: charsetReader}
-	if decoded, err := decoder.DecodeHeader(value); err == nil {
-		return decoded
-	}
-	return value
 }

@@ -14,7 +14,7 @@ func (p *Parser) isBounce(n *notice, automatic string) bool {
 	if n.header.Get("X-Failed-Recipients") != "" || strings.EqualFold(n.reportType, "delivery-status") {
 		return true
 	}
-	daemon := p.patterns.daemon.MatchString(decodeWords(n.header.Get("From")))
+	daemon := p.patterns.daemon.MatchString(n.header.Text("From"))
 	subject := p.patterns.bounceSubject.MatchString(n.subject)
 	words := p.patterns.bounceWords.MatchString(n.words)
 	switch {
