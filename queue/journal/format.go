@@ -137,9 +137,14 @@ func decodeRecord(b []byte, at Position, salt uint32) (Record, bool) {
 	if !ok || int64(len(b)) < recordHeaderSize+int64(header.length) {
 		return Record{}, false
 	}
-	payload := b[recordHeaderSize:][:header.length]
-	record := Record{Position: at, End: at + Position(header.size()), Kind: header.kind, Payload: payload}
-	return record, checksum(0, payload) == header.sum
+	return header.record(at, b[recordHeaderSize:][:header.length])
+}
+
+// record joins the header at a position with its payload, and reports whether
+// they belong together.
+func (h recordHeader) record(at Position, payload []byte) (Record, bool) {
+	record := Record{Position: at, End: at + Position(h.size()), Kind: h.kind, Payload: payload}
+	return record, checksum(0, payload) == h.sum
 }
 
 // headerSum is that of a header's fields; place is the encoded position.

@@ -53,16 +53,12 @@ func (s *scanner) next() (Record, error) {
 	badFrom := int64(-1)
 	for s.offset+recordHeaderSize <= s.limit {
 		at := s.offset
-		header, ok := decodeRecordHeader(s.bytes(at, recordHeaderSize), MakePosition(s.segment, uint32(at)), s.salt)
+		position := MakePosition(s.segment, uint32(at))
+		header, ok := decodeRecordHeader(s.bytes(at, recordHeaderSize), position, s.salt)
 		if ok && at+recordSize(int(header.length)) <= s.limit {
-			payload := s.bytes(at+recordHeaderSize, int64(header.length))
-			if checksum(0, payload) == header.sum {
+			if record, whole := header.record(position, s.bytes(at+recordHeaderSize, int64(header.length))); whole {
 				s.offset, s.group = min(at+header.size(), s.limit), int64(header.group)
-				record := Record{
-					Position: MakePosition(s.segment, uint32(at)),
-					End:      MakePosition(s.segment, uint32(s.offset)),
-					Kind:     header.kind, Payload: payload,
-				}
+				record.End = MakePosition(s.segment, uint32(s.offset)) // its padding may be cut
 				return record, s.report(badFrom, at, int64(header.group) <= badFrom)
 			}
 		}

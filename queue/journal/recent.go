@@ -46,7 +46,7 @@ func (r *recent) close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	memory := r.memory
-	r.memory, r.groups = nil, nil
+	r.memory, r.groups, r.from, r.to, r.touched = nil, nil, 0, 0, 0
 	return free(memory)
 }
 
@@ -130,10 +130,8 @@ func (r *recent) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.groups = nil
-	clear(r.memory[:min(r.from, r.touched)])
-	if r.to < r.touched {
-		clear(r.memory[r.to:r.touched])
-	}
+	clear(r.memory[:r.from])
+	clear(r.memory[r.to:max(r.to, r.touched)])
 }
 
 // forgetSegment forgets the groups of a segment, which is the oldest that is

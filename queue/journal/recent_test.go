@@ -161,6 +161,12 @@ func TestForgetWipesMemory(t *testing.T) {
 	if r, err := j.ReadAt(w.Position); err != nil || string(r.Payload) != "reader@example.com" {
 		t.Errorf("read %q, %v", r.Payload, err)
 	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Forget(); err != nil {
+		t.Errorf("an erasure that a stop overtook: %v", err)
+	}
 }
 
 // directFiles watches the files that are opened past the page cache.

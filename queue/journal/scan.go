@@ -84,10 +84,11 @@ func (j *Journal) ReadAt(at Position) (Record, error) {
 	if _, err := h.file.ReadAt(payload, int64(at.Offset())+recordHeaderSize); err != nil {
 		return Record{}, j.unreadableAt(at, header.size(), err)
 	}
-	if checksum(0, payload) != header.sum {
+	record, ok := header.record(at, payload)
+	if !ok {
 		return Record{}, j.unreadableAt(at, header.size(), errors.New("payload does not match its checksum"))
 	}
-	return Record{Position: at, End: at + Position(header.size()), Kind: header.kind, Payload: payload}, nil
+	return record, nil
 }
 
 func (j *Journal) unreadableAt(at Position, size int64, cause error) error {
