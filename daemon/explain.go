@@ -197,27 +197,17 @@ func (x explainer) Why(ctx context.Context, entries []queue.Entry, whys []api.Wh
 	}
 	routes := map[way]api.Route{}
 	for i := range entries {
-		w := way{entries[i].Recipient.Address.Domain(), x.demandOf(&entries[i])}
+		e := &entries[i]
+		key := queue.KeyOf(e.Message, &e.Recipient)
+		w := way{key.Domain, x.demand(key).With(&e.Message.Envelope)}
 		found, known := routes[w]
 		if !known {
 			found = x.route(ctx, w.domain, w.demand)
 			routes[w] = found
 		}
-		whys[i].Throttles = append(throttlesOfCampaign(throttles[shape.AnySite], entries[i].Message), throttles[found.Site]...)
-		x.why(&entries[i], &found, &whys[i])
+		whys[i].Throttles = append(throttlesOfCampaign(throttles[shape.AnySite], e.Message), throttles[found.Site]...)
+		x.why(e, &found, &whys[i])
 	}
-}
-
-// demandOf is what an entry's queue and its message ask of TLS.
-func (x explainer) demandOf(e *queue.Entry) route.Demand {
-	demand := x.demand(keyOf(e))
-	demand.RequireTLS = demand.RequireTLS || e.Message.Envelope.RequireTLS
-	demand.Waive = demand.Waive || e.Message.Envelope.WaiveTLS
-	return demand
-}
-
-func keyOf(e *queue.Entry) queue.Key {
-	return queue.Key{Tenant: e.Message.Tenant, Stream: e.Message.Stream, Domain: e.Recipient.Address.Domain()}
 }
 
 // throttlesOfCampaign returns those at all sites that are the message's.
@@ -233,7 +223,7 @@ func throttlesOfCampaign(all []api.Throttle, m *queue.Message) (own []api.Thrott
 // why completes what one entry waits for.
 func (x explainer) why(e *queue.Entry, found *api.Route, why *api.Why) {
 	now := time.Now()
-	key := keyOf(e)
+	key := queue.KeyOf(e.Message, &e.Recipient)
 	why.Site = found.Site
 	for _, h := range found.Hosts {
 		why.Hosts = append(why.Hosts, h.Name)

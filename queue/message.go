@@ -65,6 +65,11 @@ type Key struct {
 	Domain mail.Domain
 }
 
+// KeyOf names the queue that a message waits in for one of its recipients.
+func KeyOf(m *Message, r *mail.Recipient) Key {
+	return Key{Tenant: m.Tenant, Stream: m.Stream, Domain: r.Address.Domain()}
+}
+
 // String returns tenant/stream/domain.
 func (k Key) String() string { return k.Tenant + "/" + k.Stream + "/" + string(k.Domain) }
 

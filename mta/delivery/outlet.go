@@ -118,10 +118,7 @@ func (s *site) supplyOf(key flowKey, o *outlet) *supply {
 // choose returns the lane that a recipient leaves by. The caller holds s.mu.
 func (s *site) choose(o *outlet, d *queue.Delivery) (*lane, error) {
 	by := o.leg
-	demand := o.demand
-	demand.RequireTLS = demand.RequireTLS || d.Message.Envelope.RequireTLS
-	demand.Waive = demand.Waive || d.Message.Envelope.WaiveTLS
-	if demand != o.demand {
+	if demand := o.demand.With(&d.Message.Envelope); demand != o.demand {
 		by = newLeg(o.route.Under(demand))
 	}
 	pool, diverted := d.Message.Pool, false

@@ -114,6 +114,13 @@ type Demand struct {
 	Waive bool
 }
 
+// With returns the demand together with what one message asks.
+func (d Demand) With(e *mail.Envelope) Demand {
+	d.RequireTLS = d.RequireTLS || e.RequireTLS
+	d.Waive = d.Waive || e.WaiveTLS
+	return d
+}
+
 // Under returns the route with every host's protection raised to what is
 // demanded, or lowered where policies are waived; the route itself stays as it
 // is. The floor of a static route is the operator's and holds against every

@@ -61,7 +61,7 @@ func (s *Store) pin(a *acceptance) error {
 	}
 	s.coming += len(a.recipients)
 	for i := range a.recipients {
-		q := s.queueFor(queueKeyOf(a.message, &a.recipients[i]))
+		q := s.queueFor(queue.KeyOf(a.message, &a.recipients[i]))
 		q.pins++
 		a.queues[i] = q.id
 	}

@@ -108,7 +108,7 @@ func benchSubmissions(b *testing.B) func() *queue.Submission {
 }
 
 func key(sub *queue.Submission) queue.Key {
-	return queueKeyOf(&sub.Message, &sub.Recipients[0])
+	return queue.KeyOf(&sub.Message, &sub.Recipients[0])
 }
 
 // settleOne leases what waits longest in the submission's queue and ends it.

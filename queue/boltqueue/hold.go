@@ -80,7 +80,7 @@ func (h *holds) ofRecipient(m *queue.Message, recipient mail.Address) *queue.Hol
 
 // reason says why a recipient is held; empty where it is not.
 func (h *holds) reason(m *queue.Message, r *mail.Recipient) string {
-	if hold := h.ofQueue(queueKeyOf(m, r)); hold != nil {
+	if hold := h.ofQueue(queue.KeyOf(m, r)); hold != nil {
 		return hold.Reason
 	}
 	if hold := h.ofRecipient(m, r.Address); hold != nil {

@@ -3,7 +3,6 @@ package boltqueue
 import (
 	"time"
 
-	"github.com/postrider-mta/postrider/internal/mail"
 	"github.com/postrider-mta/postrider/queue"
 )
 
@@ -296,9 +295,4 @@ func distinct(numbers []uint64) []uint64 {
 		}
 	}
 	return out
-}
-
-// queueKeyOf names the queue of a recipient.
-func queueKeyOf(m *queue.Message, r *mail.Recipient) queue.Key {
-	return queue.Key{Tenant: m.Tenant, Stream: m.Stream, Domain: r.Address.Domain()}
 }

@@ -212,7 +212,7 @@ func (r *rebuilding) late(c *change) {
 // in between has had several.
 func (s *Store) joinQueues(a *acceptance) {
 	for i, id := range a.queues {
-		q := s.queueFor(queueKeyOf(a.message, &a.recipients[i]))
+		q := s.queueFor(queue.KeyOf(a.message, &a.recipients[i]))
 		s.rebuilding.queues[id], a.queues[i] = q.id, q.id
 	}
 }

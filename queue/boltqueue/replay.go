@@ -76,7 +76,7 @@ func (s *Store) replayAccept(r journal.Record) error {
 	covered := func(p place) bool { return s.checkpoints.unfinished.covers(r.Position, p) }
 	for i, id := range a.queues {
 		if s.byID[id] == nil && !covered(a.place(i)) {
-			a.queues[i] = s.replayQueue(id, queueKeyOf(a.message, &a.recipients[i]))
+			a.queues[i] = s.replayQueue(id, queue.KeyOf(a.message, &a.recipients[i]))
 		}
 	}
 	s.accept(newMessage(a, r.Position, r.End), a, covered)
