@@ -119,10 +119,10 @@ func TestCheckpointsReachTheCopy(t *testing.T) {
 	if err := h.store.exchangeDatabase(fresh, m); err != nil {
 		t.Fatal(err)
 	}
-	h.store.endCompaction(nil)
 	if h.store.db != fresh {
 		t.Fatal("the copy is not in use")
 	}
+	h.store.endCompaction(nil) // from here on another may begin
 	h.settle(h.lease(2)...)
 	h.crash()
 	h.reopen()
